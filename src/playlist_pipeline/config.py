@@ -1,0 +1,301 @@
+"""The parameters: one frozen dataclass for each top-level key of ``conf/*/parameters_*.yml``.
+
+No field has a default, so that an overlay which drops a key is refused instead of silently completed.
+Every class checks types and ranges when it is made; Kedro makes them before any node runs.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+class ConfigError(ValueError):
+    """A parameter has a value that is not allowed; the message names key, value and what is allowed."""
+
+
+def _is_instance(value: object, hint: Any) -> bool:
+    """Return whether ``value`` has the type ``hint`` (a class, a union, or a tuple/list of such)."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return any(_is_instance(value, arg) for arg in args)
+    if origin in (list, tuple):
+        return isinstance(value, origin) and all(_is_instance(item, args[0]) for item in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _tupled(value: object) -> object:
+    """Turn lists, nested ones too, into tuples: a frozen value should not be changed through its parts."""
+    return tuple(_tupled(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Base of all parameter classes: checks every field's type on creation."""
+
+    KEY: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = _tupled(getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+            if not _is_instance(value, hints[field.name]):
+                hint = hints[field.name]
+                self._refuse(field.name, f"a value of type {hint.__name__ if type(hint) is type else hint}")
+
+    def _refuse(self, name: str, allowed: str) -> None:
+        raise ConfigError(f"parameter {self.KEY}.{name} = {getattr(self, name)!r} is not allowed: give {allowed}")
+
+    def _require(self, name: str, ok: bool, allowed: str) -> None:
+        if not ok:
+            self._refuse(name, allowed)
+
+    def _require_at_least(self, low: float, *names: str) -> None:
+        for name in names:
+            self._require(name, getattr(self, name) >= low, f"{low} or more")
+
+    def _require_within(self, low: float, high: float, *names: str) -> None:
+        """Require ``low <= value < high``."""
+        for name in names:
+            self._require(name, low <= getattr(self, name) < high, f"at least {low} and less than {high}")
+
+    def _require_one_of(self, name: str, choices: tuple[str, ...]) -> None:
+        self._require(name, getattr(self, name) in choices, "one of " + ", ".join(choices))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a plain dictionary that JSON can hold."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractConfig(Config):
+    """How an archive is read.
+
+    Attributes:
+        strict: Refuse the archive at its first defect instead of repairing or skipping what is broken.
+        num_workers: Threads that inflate and parse slices; the result does not depend on it.
+        max_problems: How many problems ``extraction_report`` lists one by one; all are counted.
+    """
+
+    KEY = "extract"
+    strict: bool
+    num_workers: int
+    max_problems: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(1, "num_workers")
+        self._require_at_least(0, "max_problems")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig(Config):
+    """How playlists are dealt to the three parts; ``test`` gets what the first two leave.
+
+    Attributes:
+        rule: ``permutation`` (seeded shuffle, exact sizes) or ``hash`` (a digest of the pid decides).
+        seed: Changes the shuffle, and salts the digest.
+        train_fraction: Share of playlists for training.
+        validation_fraction: Share of playlists for validation.
+    """
+
+    KEY = "split"
+    rule: str
+    seed: int
+    train_fraction: float
+    validation_fraction: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_one_of("rule", ("permutation", "hash"))
+        for name in ("train_fraction", "validation_fraction"):
+            self._require(name, 0 < getattr(self, name) < 1, "a number between 0 and 1, both excluded")
+        self._require(
+            "validation_fraction",
+            self.train_fraction + self.validation_fraction < 1,
+            f"less than 1 - train_fraction ({1 - self.train_fraction:g}), so that a test part is left",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyConfig(Config):
+    """Which tracks get a token.
+
+    Attributes:
+        min_count: Tracks with fewer occurrences in the training part become ``<unk>``.
+    """
+
+    KEY = "vocabulary"
+    min_count: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(1, "min_count")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Config):
+    """The transformer's shape.
+
+    Attributes:
+        context_length: Tokens that the model sees, ``<start>`` included.
+        num_layers: Transformer blocks.
+        num_heads: Attention heads; they divide ``embed_dim``.
+        embed_dim: Width of the residual stream and of a track's embedding.
+        feedforward_dim: Width of the hidden layer in each block's feed-forward part.
+        dropout: Share of activations that training sets to zero.
+    """
+
+    KEY = "model"
+    context_length: int
+    num_layers: int
+    num_heads: int
+    embed_dim: int
+    feedforward_dim: int
+    dropout: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(1, "num_layers", "num_heads", "embed_dim", "feedforward_dim")
+        self._require_at_least(2, "context_length")
+        self._require_within(0, 1, "dropout")
+        self._require("num_heads", self.embed_dim % self.num_heads == 0, f"a divisor of embed_dim ({self.embed_dim})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Config):
+    """How the model is trained.
+
+    Attributes:
+        seed: Weights, order of playlists, negatives, dropout and ``<unk>`` injection all follow from it.
+        num_epochs: Passes over the training part.
+        max_steps: Stop after so many steps, if that comes first.
+        batch_size: Playlists in a step.
+        learning_rate: AdamW's constant rate.
+        weight_decay: AdamW's decoupled decay.
+        loss: ``label_in_denominator`` or ``negatives_only`` (the published form, unbounded below).
+        num_negatives: Uniform negatives, for each position or, if shared, for the whole step.
+        share_negatives: Draw the negatives once a step and use them at all positions.
+        correct_bias: Add the first-order correction of the sampled loss's bias.
+        unk_rate: Share of tracks that training replaces by ``<unk>``.
+        random_crop: Take a random window of a playlist longer than the context, not its beginning.
+        validate_every: Steps between two validation losses, each on one batch.
+        checkpoint_every: Steps between two checkpoints; the last step always gets one.
+        keep_checkpoints: How many of the newest checkpoints stay.
+    """
+
+    KEY = "train"
+    seed: int
+    num_epochs: int
+    max_steps: int | None
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    loss: str
+    num_negatives: int
+    share_negatives: bool
+    correct_bias: bool
+    unk_rate: float
+    random_crop: bool
+    validate_every: int
+    checkpoint_every: int
+    keep_checkpoints: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(
+            1,
+            "num_epochs",
+            "batch_size",
+            "num_negatives",
+            "validate_every",
+            "checkpoint_every",
+            "keep_checkpoints",
+        )
+        self._require("max_steps", self.max_steps is None or self.max_steps >= 1, "1 or more, or null for no limit")
+        self._require("learning_rate", self.learning_rate > 0, "a positive number")
+        self._require_at_least(0, "seed", "weight_decay")
+        self._require_one_of("loss", ("label_in_denominator", "negatives_only"))
+        self._require_within(0, 1, "unk_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(Config):
+    """What is measured on the test part.
+
+    Attributes:
+        num_seeds: The numbers of given tracks.
+        min_truth: A playlist counts if it has at least this many unique tracks after its seeds.
+        num_recommendations: Length of a ranked list.
+        max_playlists: Test playlists used for each number of seeds, the first by pid digest; null for all.
+        baselines: Systems measured beside the model.
+        knn_neighbours: Neighbours that item-kNN keeps of each track.
+        bootstrap_samples: Resamples behind each interval.
+        confidence: The intervals' level.
+        seed: Of the bootstrap and of the sampled loss.
+        batch_size: Playlists that the model ranks at a time.
+    """
+
+    KEY = "evaluate"
+    num_seeds: tuple[int, ...]
+    min_truth: int
+    num_recommendations: int
+    max_playlists: int | None
+    baselines: tuple[str, ...]
+    knn_neighbours: int
+    bootstrap_samples: int
+    confidence: float
+    seed: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("num_seeds", bool(self.num_seeds) and min(self.num_seeds) >= 1, "a list of numbers of 1 or more")
+        self._require_at_least(
+            1, "min_truth", "num_recommendations", "knn_neighbours", "bootstrap_samples", "batch_size"
+        )
+        self._require("max_playlists", self.max_playlists is None or self.max_playlists >= 1, "1 or more, or null")
+        known = {"popularity", "item_knn"}
+        self._require("baselines", set(self.baselines) <= known, "a list of " + ", ".join(sorted(known)))
+        self._require("confidence", 0 < self.confidence < 1, "a number between 0 and 1, both excluded")
+        self._require_at_least(0, "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig(Config):
+    """How playlists are completed.
+
+    Attributes:
+        seeds: One list of seeds for each playlist: track URIs or "artist - title"; an empty list means no seed.
+            Used instead of the seed file when not empty.
+        num_examples: Test playlists to complete when neither ``seeds`` nor the seed file names any.
+        num_example_seeds: First tracks of those playlists that are given.
+        length: Tracks of a finished playlist, seeds included.
+        top_k: Sample among so many best tracks.
+        temperature: Divides the logits; small is greedy.
+        eop_weight: Multiplies the probability of ``<eop>``; 0 always fills the playlist to ``length``.
+        seed: Of the sampling.
+    """
+
+    KEY = "generate"
+    seeds: tuple[tuple[str, ...], ...]
+    num_examples: int
+    num_example_seeds: int
+    length: int
+    top_k: int
+    temperature: float
+    eop_weight: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(0, "num_examples", "num_example_seeds", "eop_weight", "seed")
+        self._require_at_least(1, "length", "top_k")
+        self._require("temperature", self.temperature > 0, "a positive number")
