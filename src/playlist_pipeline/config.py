@@ -11,8 +11,10 @@ import typing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from playlist_pipeline.errors import UserError
 
-class ConfigError(ValueError):
+
+class ConfigError(UserError):
     """A parameter has a value that is not allowed; the message names key, value and what is allowed."""
 
 
