@@ -1,0 +1,153 @@
+"""Fixtures that make tiny archives in MPD format with known content."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Playlist = dict[str, Any]
+
+
+def _make_track(number: int, *, position: int = 0) -> Playlist:
+    """Entry of track ``number``: three tracks share an artist, two an album; names follow the number."""
+    artist, album = number // 3, number // 2
+    return {
+        "pos": position,
+        "artist_name": f"Artist {artist}",
+        "track_uri": f"spotify:track:{number:022d}",
+        "artist_uri": f"spotify:artist:{artist:022d}",
+        "track_name": f"Track {number}",
+        "album_uri": f"spotify:album:{album:022d}",
+        "duration_ms": 180_000 + number,
+        "album_name": f"Album {album}",
+    }
+
+
+def _make_playlist(pid: int, tracks: list[int], **fields: Any) -> Playlist:
+    """Playlist of the tracks with these numbers, its own counts right; ``fields`` replace what they name."""
+    entries = [_make_track(number, position=position) for position, number in enumerate(tracks)]
+    return {
+        "name": f"Playlist {pid}",
+        "collaborative": "true" if pid % 10 == 7 else "false",
+        "pid": pid,
+        "modified_at": 1_493_424_000 + 86_400 * pid,
+        "num_tracks": len(entries),
+        "num_albums": len({entry["album_uri"] for entry in entries}),
+        "num_followers": 1 + pid % 5,
+        "tracks": entries,
+        "num_edits": 2 + pid % 7,
+        "duration_ms": sum(entry["duration_ms"] for entry in entries),
+        "num_artists": len({entry["artist_uri"] for entry in entries}),
+        **({"description": f"About {pid}"} if pid % 4 == 0 else {}),
+        **fields,
+    }
+
+
+def _make_playlists(count: int = 40, num_tracks: int = 60, *, groups: int = 3, seed: int = 0) -> list[Playlist]:
+    """Playlists of 8 to 40 tracks, nine tenths of them from one of ``groups`` equal groups of tracks."""
+    rng = np.random.default_rng(seed)
+    size = num_tracks // groups
+    playlists = []
+    for pid in range(count):
+        own = rng.permutation(np.arange(size) + size * (pid % groups)).tolist()
+        other = rng.permutation(num_tracks).tolist()
+        length = int(rng.integers(8, 41))
+        picked = [own[i % size] if rng.random() < 0.9 else other[i % num_tracks] for i in range(length)]
+        playlists.append(_make_playlist(pid, picked))
+    return playlists
+
+
+def _slice_text(playlists: list[Playlist], first: int, last: int) -> str:
+    """One slice as MPD's own files look: indent 4, ASCII escapes, a space after each comma at a line's end."""
+    content = {
+        "info": {"generated_on": "2017-12-03 08:41:42.057563", "slice": f"{first}-{last}", "version": "v1"},
+        "playlists": playlists,
+    }
+    return json.dumps(content, indent=4, separators=(", ", ": "))
+
+
+def _write_archive(
+    folder: Path, files: dict[str, str | bytes], *, kind: str = "zip", name: str = "mpd.zip", md5sums: bool = True
+) -> Path:
+    """Write slices (base name to content, in the given order) and their ``md5sums`` as a zip or a folder."""
+    contents = {key: value.encode() if isinstance(value, str) else value for key, value in files.items()}
+    members = {f"data/{key}": value for key, value in contents.items()}
+    if md5sums:
+        lines = (f"{hashlib.md5(value).hexdigest()}  data/{key}\n" for key, value in contents.items())
+        members["md5sums"] = "".join(lines).encode()
+    path = folder / (name if kind == "zip" else Path(name).stem)
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for member, value in members.items():
+                archive.writestr(member, value)
+        return path
+    for member, value in members.items():
+        (path / member).parent.mkdir(parents=True, exist_ok=True)
+        (path / member).write_bytes(value)
+    return path
+
+
+def _make_archive(folder: Path, playlists: list[Playlist] | None = None, slice_size: int = 10, **options: Any) -> Path:
+    """Write ``playlists`` (pids 0..n-1) in slices of ``slice_size`` below ``folder``; give the archive's path.
+
+    Options are those of ``write_archive``: ``kind`` ("zip" or "folder"), ``name``, ``md5sums``.
+    """
+    playlists = _make_playlists() if playlists is None else playlists
+    files = {}
+    for first in range(0, len(playlists), slice_size):
+        last = first + slice_size - 1
+        files[f"mpd.slice.{first}-{last}.json"] = _slice_text(playlists[first : last + 1], first, last)
+    return _write_archive(folder, files, **options)
+
+
+@pytest.fixture(scope="session")
+def make_track() -> Callable[..., Playlist]:
+    """Give ``make_track(number, *, position=0)``."""
+    return _make_track
+
+
+@pytest.fixture(scope="session")
+def make_playlist() -> Callable[..., Playlist]:
+    """Give ``make_playlist(pid, track_numbers, **fields)``."""
+    return _make_playlist
+
+
+@pytest.fixture(scope="session")
+def make_playlists() -> Callable[..., list[Playlist]]:
+    """Give ``make_playlists(count=40, num_tracks=60, *, groups=3, seed=0)``."""
+    return _make_playlists
+
+
+@pytest.fixture(scope="session")
+def slice_text() -> Callable[..., str]:
+    """Give ``slice_text(playlists, first, last)``."""
+    return _slice_text
+
+
+@pytest.fixture(scope="session")
+def write_archive() -> Callable[..., Path]:
+    """Give ``write_archive(folder, files, *, kind="zip", name="mpd.zip", md5sums=True)``."""
+    return _write_archive
+
+
+@pytest.fixture(scope="session")
+def make_archive() -> Callable[..., Path]:
+    """Give ``make_archive(folder, playlists=None, slice_size=10, *, kind="zip", name="mpd.zip", md5sums=True)``."""
+    return _make_archive
+
+
+@pytest.fixture(scope="session")
+def tiny_tables(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """``ExtractedTables`` of 40 playlists of 8 to 40 tracks over 60 tracks (20 artists, 30 albums, three groups)."""
+    from playlist_pipeline.config import ExtractConfig  # noqa: PLC0415
+    from playlist_pipeline.mpd import Archive, extract_tables  # noqa: PLC0415
+
+    archive = Archive(_make_archive(tmp_path_factory.mktemp("tiny")))
+    config = ExtractConfig(strict=True, num_workers=1, max_problems=10)
+    tables, _ = extract_tables(archive, config, progress=False)
+    return tables
