@@ -1,0 +1,154 @@
+"""A trained model as a folder: ``config.json``, ``weights.safetensors``, ``vocabulary.parquet``. No pickle."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors
+import safetensors.numpy
+from flax import nnx
+
+from playlist_pipeline.config import ModelConfig
+from playlist_pipeline.corpus.vocabulary import Vocabulary
+from playlist_pipeline.errors import UserError
+from playlist_pipeline.model.transformer import Transformer
+
+FORMAT = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "weights.safetensors"
+VOCABULARY_FILE = "vocabulary.parquet"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What a model folder holds.
+
+    Attributes:
+        model: The transformer with its trained weights.
+        config: Its shape.
+        vocabulary: What its tokens mean.
+        meta: The whole of ``config.json``, what the saver added included.
+    """
+
+    model: Transformer
+    config: ModelConfig
+    vocabulary: Vocabulary
+    meta: dict[str, Any]
+
+
+def name_parameters(model: nnx.Module) -> dict[str, nnx.Variable]:
+    """Return the model's parameters by dotted path, such as ``blocks.0.attention.output.kernel``."""
+    return {".".join(str(part) for part in path): value for path, value in nnx.to_flat_state(nnx.state(model))}
+
+
+def save_model(path: str | os.PathLike[str], model: Transformer, vocabulary: Vocabulary, extra: dict[str, Any]) -> None:
+    """Write a model folder; it appears under its name only when it is whole, and replaces an older one.
+
+    Args:
+        path: The folder.
+        model: The transformer.
+        vocabulary: The one that it was trained with.
+        extra: More for ``config.json`` (anything that JSON holds).
+
+    Raises:
+        ValueError: ``extra`` has a key that ``config.json`` uses itself, or the vocabulary has another size.
+        UserError: ``path`` exists and is no model folder.
+    """
+    config = {
+        "format": FORMAT,
+        "model": model.cfg.to_dict(),
+        "vocabulary_size": len(vocabulary),
+        "vocabulary_fingerprint": vocabulary.fingerprint,
+    }
+    if clash := config.keys() & extra.keys():
+        raise ValueError(f"extra must not have the keys {sorted(clash)}")
+    if len(vocabulary) != model.embedding.table.shape[0]:
+        raise ValueError(f"the vocabulary has {len(vocabulary)} tokens, the model {model.embedding.table.shape[0]}")
+    target = Path(path)
+    if target.exists() and not (target / CONFIG_FILE).is_file():
+        raise UserError(f"{target} exists and is no model folder: move it away or choose another path")
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+    shutil.rmtree(written, ignore_errors=True)
+    written.mkdir()
+    arrays = {name: np.asarray(value[...]) for name, value in name_parameters(model).items()}
+    safetensors.numpy.save_file(arrays, written / WEIGHTS_FILE)
+    pq.write_table(vocabulary.to_table(), written / VOCABULARY_FILE, compression="zstd")
+    (written / CONFIG_FILE).write_text(json.dumps(config | extra, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    _replace_folder(written, target)
+
+
+def _replace_folder(written: Path, target: Path) -> None:
+    """Rename ``written`` to ``target``; a folder cannot be renamed over another, so an old one steps aside first."""
+    aside = target.with_name(f"{target.name}.old-{os.getpid()}")
+    if target.exists():
+        os.replace(target, aside)
+    os.replace(written, target)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def load_model(path: str | os.PathLike[str]) -> LoadedModel:
+    """Read a model folder that ``save_model`` wrote.
+
+    Raises:
+        UserError: A file is missing or unreadable, or the files do not belong together.
+    """
+    folder = Path(path)
+    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder}: {name} is missing: give the folder of a trained model, or train one first")
+    meta = _read_config(folder / CONFIG_FILE)
+    config = ModelConfig(**meta["model"])
+    vocabulary = _read_vocabulary(folder / VOCABULARY_FILE, meta)
+    model = _read_weights(folder / WEIGHTS_FILE, config, len(vocabulary))
+    return LoadedModel(model=model, config=config, vocabulary=vocabulary, meta=meta)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(path.read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not JSON ({error}): save the model again") from error
+    missing = [key for key in ("format", "model", "vocabulary_size", "vocabulary_fingerprint") if key not in meta]
+    if missing:
+        raise UserError(f"{path}: field {missing[0]} is missing: save the model again")
+    if meta["format"] != FORMAT:
+        raise UserError(f"{path}: format {meta['format']!r} is unknown, {FORMAT} is expected: save the model again")
+    return meta
+
+
+def _read_vocabulary(path: Path, meta: dict[str, Any]) -> Vocabulary:
+    try:
+        vocabulary = Vocabulary.from_table(pq.read_table(path))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} is no readable Parquet file: save the model again") from error
+    if vocabulary.fingerprint != meta["vocabulary_fingerprint"] or len(vocabulary) != meta["vocabulary_size"]:
+        raise UserError(f"{path} is not the vocabulary that {CONFIG_FILE} names: keep the files of one model together")
+    return vocabulary
+
+
+def _read_weights(path: Path, config: ModelConfig, vocabulary_size: int) -> Transformer:
+    try:
+        arrays = safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{path} is no readable safetensors file: save the model again") from error
+    model = nnx.eval_shape(lambda: Transformer(config, vocabulary_size=vocabulary_size, rngs=nnx.Rngs(0)))
+    expected = name_parameters(model)
+    if odd := sorted(expected.keys() ^ arrays.keys()):
+        raise UserError(f"{path}: weights {odd[0]} do not fit {CONFIG_FILE}: keep the files of one model together")
+    for name, variable in expected.items():
+        if arrays[name].shape != variable.shape or arrays[name].dtype != variable.dtype:
+            raise UserError(
+                f"{path}: weights {name} have shape {arrays[name].shape}, {CONFIG_FILE} asks for {variable.shape}: "
+                "keep the files of one model together"
+            )
+        variable.set_value(jax.numpy.asarray(arrays[name]))
+    return model
