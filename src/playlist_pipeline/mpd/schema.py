@@ -42,3 +42,48 @@ TRACKS_SCHEMA = pa.schema(
 MEMBERSHIPS_SCHEMA = pa.schema(
     [_required("playlist_id", pa.int32()), _required("position", pa.int32()), _required("track_id", pa.int32())]
 )
+
+# The slices' JSON as pyarrow reads it. Of `info` nothing is kept but whether it is there.
+# `modified_at` and a playlist's `duration_ms` are int64, all other numbers int32.
+TRACK_FIELDS: dict[str, pa.DataType] = {
+    "pos": pa.int32(),
+    "artist_name": pa.string(),
+    "track_uri": pa.string(),
+    "artist_uri": pa.string(),
+    "track_name": pa.string(),
+    "album_uri": pa.string(),
+    "duration_ms": pa.int32(),
+    "album_name": pa.string(),
+}
+PLAYLIST_FIELDS: dict[str, pa.DataType] = {
+    "name": pa.string(),
+    "collaborative": pa.string(),
+    "pid": pa.int32(),
+    "modified_at": pa.int64(),
+    "num_tracks": pa.int32(),
+    "num_albums": pa.int32(),
+    "num_followers": pa.int32(),
+    "num_edits": pa.int32(),
+    "duration_ms": pa.int64(),
+    "num_artists": pa.int32(),
+}
+OPTIONAL_PLAYLIST_FIELDS: dict[str, pa.DataType] = {"description": pa.string()}
+COLLABORATIVE = {"true": True, "false": False}
+
+SLICE_JSON_SCHEMA = pa.schema(
+    [
+        pa.field("info", pa.struct([])),
+        pa.field(
+            "playlists",
+            pa.list_(
+                pa.struct(
+                    {
+                        **PLAYLIST_FIELDS,
+                        **OPTIONAL_PLAYLIST_FIELDS,
+                        "tracks": pa.list_(pa.struct(list(TRACK_FIELDS.items()))),
+                    }.items()
+                )
+            ),
+        ),
+    ]
+)

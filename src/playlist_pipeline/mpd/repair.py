@@ -1,0 +1,389 @@
+"""The close look at a slice that failed a check, and the rules by which its defects are treated.
+
+With ``extract.strict`` the first defect, in the order of slices and playlists, ends the run with one line that names
+archive, slice, pid and field. Without it this table decides; every defect is counted under its kind in
+``extraction_report``, and the first ``extract.max_problems`` are listed there.
+
+==================== ====================================================================== =======================
+kind                 defect                                                                 what happens
+==================== ====================================================================== =======================
+damaged_md5sums      the file ``md5sums`` cannot be read                                    noted, taken as absent
+overlapping_slices   two slices' names claim the same pids                                  noted, both are read
+damaged_slice        bytes cut short, not deflate, wrong length or CRC-32                   slice skipped
+wrong_md5            MD5 differs from the one in ``md5sums``                                slice skipped
+slice_too_large      2 GB or more, too large for the parser                                 slice skipped
+broken_json          empty, cut short, not UTF-8, more than one value, not JSON             slice skipped
+wrong_layout         not an object with a list ``playlists``                                slice skipped
+missing_info         no object ``info``                                                     noted, slice kept
+wrong_type           a value of another JSON type, a decimal number where an integer        playlist skipped
+                     belongs, ``collaborative`` neither "true" nor "false" (as text)
+missing_field        a required field is absent or null                                     playlist skipped
+repeated_field       a field occurs twice in one object                                     playlist skipped
+out_of_range         an integer does not fit in 32 bits (``modified_at``, a playlist's      playlist skipped
+                     ``duration_ms``: 64 bits)
+empty_playlist       no tracks                                                              playlist skipped
+repeated_pid         an earlier kept playlist has the pid                                   playlist skipped
+pid_outside_slice    the pid is not in the range of the slice's name                        noted, playlist kept
+pos_sorted           positions are 0..n-1 in another order                                  tracks sorted by pos
+pos_renumbered       positions have gaps, repeats or another start                          renumbered as they stand
+num_tracks           differs from the tracks themselves                                     recomputed
+num_albums           differs from the tracks' distinct album URIs                           recomputed
+num_artists          differs from the tracks' distinct artist URIs                          recomputed
+duration_ms          differs from the sum of the tracks' durations                          recomputed
+==================== ====================================================================== =======================
+
+A skipped playlist counts once, under the kind of its first defect. Not defects, with or without ``strict``: fields that
+MPD does not have (ignored), a byte-order mark, lone surrogates (each becomes U+FFFD and is counted), and a track
+whose name, artist, album or duration differ between appearances (the first counts; such tracks are counted).
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from playlist_pipeline.mpd.archive import Slice
+from playlist_pipeline.mpd.schema import COLLABORATIVE, OPTIONAL_PLAYLIST_FIELDS, PLAYLIST_FIELDS, TRACK_FIELDS
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What happens to a kind of defect.
+
+    Attributes:
+        tally: Part of the report that counts it: ``skipped``, ``repaired`` or ``noted``.
+        action: What was done, for the report.
+        offer: The same as an infinitive, for the line of a strict run.
+    """
+
+    tally: str
+    action: str
+    offer: str
+
+
+_SKIP_SLICE = Rule("skipped", "slice skipped", "skip the slice")
+_SKIP_PLAYLIST = Rule("skipped", "playlist skipped", "skip the playlist")
+_RECOMPUTE = Rule("repaired", "recomputed from the tracks", "recompute it from the tracks")
+_KEEP = Rule("noted", "kept as it is", "keep it as it is")
+
+RULES: dict[str, Rule] = {
+    "damaged_md5sums": Rule("noted", "taken as absent", "go on without it"),
+    "overlapping_slices": Rule("noted", "both slices read", "read both slices"),
+    "damaged_slice": _SKIP_SLICE,
+    "wrong_md5": _SKIP_SLICE,
+    "slice_too_large": _SKIP_SLICE,
+    "broken_json": _SKIP_SLICE,
+    "wrong_layout": _SKIP_SLICE,
+    "missing_info": _KEEP,
+    "wrong_type": _SKIP_PLAYLIST,
+    "missing_field": _SKIP_PLAYLIST,
+    "repeated_field": _SKIP_PLAYLIST,
+    "out_of_range": _SKIP_PLAYLIST,
+    "empty_playlist": _SKIP_PLAYLIST,
+    "repeated_pid": _SKIP_PLAYLIST,
+    "pid_outside_slice": _KEEP,
+    "pos_sorted": Rule("repaired", "tracks sorted by pos", "sort the tracks by pos"),
+    "pos_renumbered": Rule("repaired", "renumbered as they stand", "renumber the tracks as they stand"),
+    "num_tracks": _RECOMPUTE,
+    "num_albums": _RECOMPUTE,
+    "num_artists": _RECOMPUTE,
+    "duration_ms": _RECOMPUTE,
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One defect.
+
+    Attributes:
+        kind: A key of ``RULES``.
+        file: Name of the slice.
+        pid: The playlist's pid; None if the defect is the slice's, or the playlist has no usable pid.
+        field: The field, with indices where that helps (``tracks[3].pos``); None if the defect is the whole slice's.
+        text: The defect.
+    """
+
+    kind: str
+    file: str
+    pid: int | None
+    field: str | None
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the problem as ``extraction_report`` lists it."""
+        action = RULES[self.kind].action
+        return {"slice": self.file, "pid": self.pid, "field": self.field, "problem": self.text, "action": action}
+
+    def to_line(self, archive: str) -> str:
+        """Return the line that ends a strict run over the archive of that name."""
+        where = [archive, self.file]
+        if self.pid is not None:
+            where.append(f"pid {self.pid}")
+        if self.field is not None:
+            where.append(self.field)
+        return f"{', '.join(where)}: {self.text}; mend it, or set extract.strict to false to {RULES[self.kind].offer}"
+
+
+@dataclass
+class Findings:
+    """Problems in the order in which they were found: all are counted, the first ``limit`` kept.
+
+    Attributes:
+        limit: How many problems are kept.
+        first: The first problem.
+        listed: The first ``limit`` problems.
+        total: Number of problems.
+        counts: Number of slices, playlists or fields by kind.
+    """
+
+    limit: int
+    first: Problem | None = None
+    listed: list[Problem] = field(default_factory=list)
+    total: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, problem: Problem, *, counted: bool = True) -> None:
+        """Take in a problem; a further defect of a playlist that is skipped anyhow is not ``counted``."""
+        self.first = self.first or problem
+        if len(self.listed) < self.limit:
+            self.listed.append(problem)
+        self.total += 1
+        self.counts[problem.kind] += counted
+
+    def extend(self, other: "Findings") -> None:
+        """Take in all that ``other`` has found, after what is here."""
+        self.first = self.first or other.first
+        self.listed += other.listed[: self.limit - len(self.listed)]
+        self.total += other.total
+        self.counts += other.counts
+
+    def count_by(self, tally: str) -> dict[str, int]:
+        """Return the counts of the kinds whose rule has this ``tally``, in the order of ``RULES``."""
+        return {kind: self.counts[kind] for kind, rule in RULES.items() if rule.tally == tally and self.counts[kind]}
+
+
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair: kept
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"  # one alone: replaced
+    rb"|\\."  # any other escape: stepped over, so that "\\ud83d" after a backslash is left alone
+    rb"|(\xed[\xa0-\xbf][\x80-\xbf])",  # one alone as raw bytes
+    re.DOTALL,
+)
+
+
+def replace_lone_surrogates(data: bytes) -> tuple[bytes, int]:
+    r"""Replace surrogates that are not in a pair by U+FFFD.
+
+    Args:
+        data: JSON text. Surrogates may be escapes (``\ud83d``) or, as Python 2 wrote them, three bytes each.
+
+    Returns:
+        The text and how many surrogates were replaced.
+    """
+    replaced = 0
+
+    def replace(match: re.Match[bytes]) -> bytes:
+        nonlocal replaced
+        if match[1] is None and match[2] is None:
+            return match[0]
+        replaced += 1
+        return rb"\ufffd"
+
+    data = _ESCAPE.sub(replace, data)
+    return data, replaced
+
+
+_REPEATED = object()
+_TYPE_NAMES = {str: "text", bool: "a boolean", int: "an integer", float: "a decimal number", list: "a list"}
+_TYPE_NAMES |= {dict: "an object", type(None): "null"}
+_SUMMED = ("num_tracks", "num_albums", "num_artists", "duration_ms")
+
+Defect = tuple[str, str, str]
+"""Kind, field and text of a defect."""
+
+
+def examine_slice(data: bytes, part: Slice, earlier: Mapping[int, str], findings: Findings) -> bytes | None:
+    """Look at a slice row by row; name, skip and repair by the rules above.
+
+    Args:
+        data: The slice's JSON without lone surrogates.
+        part: The slice.
+        earlier: Pids that slices before this one hold, with the name of the slice.
+        findings: Takes the problems.
+
+    Returns:
+        JSON in the same format with what is usable, repaired; None if the slice is to be skipped.
+    """
+
+    def refuse(kind: str, text: str) -> None:
+        findings.add(Problem(kind, part.name, None, None, text))
+
+    try:
+        content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_mark_repeated)
+    except (ValueError, RecursionError) as error:
+        refuse("broken_json", _describe_json_error(data, error))
+        return None
+    if not isinstance(content, dict) or not isinstance(content.get("playlists"), list):
+        refuse("wrong_layout", "not an object with a list of playlists")
+        return None
+    if "playlists" in content.get(_REPEATED, ()):
+        refuse("wrong_layout", "more than one list of playlists")
+        return None
+    if not isinstance(content.get("info"), dict):
+        findings.add(Problem("missing_info", part.name, None, "info", "no such object"))
+    known = dict(earlier)
+    playlists = []
+    for index, playlist in enumerate(content["playlists"]):
+        usable = _examine_playlist(playlist, index, part, known, findings)
+        if usable is not None:
+            known[usable["pid"]] = part.name
+            playlists.append(usable)
+    return json.dumps({"info": {}, "playlists": playlists}).encode()
+
+
+def _mark_repeated(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
+    value: dict[Any, Any] = dict(pairs)
+    if len(value) != len(pairs):
+        names = Counter(name for name, _ in pairs)
+        value[_REPEATED] = [name for name, times in names.items() if times > 1]
+    return value
+
+
+def _describe_json_error(data: bytes, error: Exception) -> str:
+    if not data.strip():
+        return "the file is empty"
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start}"
+    return "not JSON that can be read: " + ("nested too deep" if isinstance(error, RecursionError) else "a huge number")
+
+
+def _examine_playlist(
+    playlist: Any, index: int, part: Slice, known: Mapping[int, str], findings: Findings
+) -> dict[str, Any] | None:
+    """Return the playlist's known fields, repaired, or None if it is to be skipped."""
+    pid = playlist.get("pid") if isinstance(playlist, dict) else None
+    if _find_value_defect(pid, pa.int32()):
+        pid = None
+    prefix = "" if pid is not None else f"playlists[{index}]"
+
+    def report(defect: Defect, *, counted: bool = True) -> None:
+        kind, name, text = defect
+        findings.add(Problem(kind, part.name, pid, ".".join(filter(None, (prefix, name))), text), counted=counted)
+
+    defects = list(_find_defects(playlist))
+    if not defects and pid is not None and pid in known:
+        where = "this slice" if known[pid] == part.name else known[pid]
+        defects = [("repeated_pid", "pid", f"already used by an earlier playlist in {where}")]
+    if defects:
+        for number, defect in enumerate(defects):
+            report(defect, counted=number == 0)
+        return None
+    if not part.first <= playlist["pid"] <= part.last:
+        report(("pid_outside_slice", "pid", f"not in {part.first}-{part.last}, the range of the slice's name"))
+    usable = {name: playlist.get(name) for name in (*PLAYLIST_FIELDS, *OPTIONAL_PLAYLIST_FIELDS)}
+    usable["tracks"] = [{name: track[name] for name in TRACK_FIELDS} for track in playlist["tracks"]]
+    for defect in _repair_positions(usable):
+        report(defect)
+    for defect in _repair_sums(usable):
+        report(defect)
+    return usable
+
+
+def _find_defects(playlist: Any) -> Iterator[Defect]:
+    """Find what makes a playlist unusable; of its tracks, the first defect of each field."""
+    if not isinstance(playlist, dict):
+        yield "wrong_type", "", f"{_TYPE_NAMES[type(playlist)]} instead of an object"
+        return
+    fields = {**PLAYLIST_FIELDS, **OPTIONAL_PLAYLIST_FIELDS}
+    yield from _find_field_defects(playlist, fields, also="tracks")
+    tracks = playlist.get("tracks")
+    if not isinstance(tracks, list):
+        missing = tracks is None
+        text = _name_missing(playlist, "tracks") if missing else f"{_TYPE_NAMES[type(tracks)]} instead of a list"
+        yield "missing_field" if missing else "wrong_type", "tracks", text
+        return
+    if not tracks:
+        yield "empty_playlist", "tracks", "no tracks"
+    named: set[str] = set()
+    for position, track in enumerate(tracks):
+        if not isinstance(track, dict):
+            yield "wrong_type", f"tracks[{position}]", f"{_TYPE_NAMES[type(track)]} instead of an object"
+            return
+        for kind, name, text in _find_field_defects(track, TRACK_FIELDS):
+            if name not in named:
+                named.add(name)
+                yield kind, f"tracks[{position}].{name}", text
+
+
+def _find_field_defects(value: dict[Any, Any], fields: Mapping[str, pa.DataType], also: str = "") -> Iterator[Defect]:
+    for name in value.get(_REPEATED, ()):
+        if name in fields or name == also:
+            yield "repeated_field", name, "occurs more than once"
+    for name, wanted in fields.items():
+        if value.get(name) is None:
+            if name not in OPTIONAL_PLAYLIST_FIELDS:
+                yield "missing_field", name, _name_missing(value, name)
+            continue
+        defect = _find_value_defect(value[name], wanted)
+        if defect:
+            yield defect[0], name, defect[1]
+        elif name == "collaborative" and value[name] not in COLLABORATIVE:
+            yield "wrong_type", name, f'{_shorten(value[name])} instead of "true" or "false"'
+
+
+def _find_value_defect(value: Any, wanted: pa.DataType) -> tuple[str, str] | None:
+    if wanted == pa.string():
+        return None if isinstance(value, str) else ("wrong_type", f"{_TYPE_NAMES[type(value)]} instead of text")
+    if type(value) is not int:
+        return "wrong_type", f"{_TYPE_NAMES[type(value)]} instead of an integer"
+    bits = wanted.bit_width
+    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+        return "out_of_range", f"{_shorten(value)} does not fit in {bits} bits"
+    return None
+
+
+def _name_missing(value: dict[Any, Any], name: str) -> str:
+    return "null" if name in value else "missing"
+
+
+def _shorten(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _repair_positions(playlist: dict[str, Any]) -> Iterator[Defect]:
+    tracks = playlist["tracks"]
+    positions = [track["pos"] for track in tracks]
+    wrong = next((index for index, position in enumerate(positions) if position != index), None)
+    if wrong is None:
+        return
+    permuted = sorted(positions) == list(range(len(tracks)))
+    yield (
+        "pos_sorted" if permuted else "pos_renumbered",
+        f"tracks[{wrong}].pos",
+        f"{positions[wrong]} instead of {wrong}",
+    )
+    if permuted:
+        tracks.sort(key=lambda track: track["pos"])
+    for index, track in enumerate(tracks):
+        track["pos"] = index
+
+
+def _repair_sums(playlist: dict[str, Any]) -> Iterator[Defect]:
+    tracks = playlist["tracks"]
+    right = (
+        len(tracks),
+        len({track["album_uri"] for track in tracks}),
+        len({track["artist_uri"] for track in tracks}),
+        sum(track["duration_ms"] for track in tracks),
+    )
+    for name, value in zip(_SUMMED, right, strict=True):
+        if playlist[name] != value:
+            yield name, name, f"{playlist[name]} instead of {value}"
+            playlist[name] = value
