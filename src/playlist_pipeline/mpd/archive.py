@@ -208,7 +208,7 @@ class Archive:
         try:
             return zlib.decompress(packed, -zlib.MAX_WBITS, member.size or 1)
         except zlib.error as error:
-            raise DamagedMemberError(f"cannot be inflated ({str(error).removeprefix('Error ')})") from error
+            raise DamagedMemberError(f"cannot be inflated ({str(error).split(': ')[-1]})") from error
 
 
 def _list_folder(path: Path) -> tuple[Member, ...]:
@@ -230,6 +230,8 @@ def _list_zip(path: Path) -> tuple[Member, ...]:
             infos = file.infolist()
     except zipfile.BadZipFile as error:
         raise ArchiveError(_name_bad_zip(path)) from error
+    except OSError as error:
+        raise ArchiveError(f"archive {path} cannot be opened: {error.strerror}") from error
     members = []
     for info in infos:
         name = PurePosixPath(info.filename).name
