@@ -1,0 +1,87 @@
+"""Figures for Kedro-Viz: quality by number of seeds, and the training curve."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pyarrow as pa
+from plotly.subplots import make_subplots
+
+from playlist_pipeline.evaluation.metrics import METRICS
+from playlist_pipeline.evaluation.protocol import FIRST_K
+
+COLUMNS = 4
+# The Okabe-Ito colours: they stay apart for readers who do not see all colours.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+
+
+def plot_quality(metrics: Mapping[str, Any]) -> go.Figure:
+    """Draw each metric by number of seeds: one panel for each metric, one line for each system.
+
+    Args:
+        metrics: From ``summarise``. Error bars are the intervals in it.
+
+    Returns:
+        Figure with the names of the metrics as titles of its panels.
+    """
+    ranking = metrics["ranking"][FIRST_K]
+    rows = -(-len(METRICS) // COLUMNS)
+    titles = [f"{metric} (lower is better)" if metric == "clicks" else metric for metric in METRICS]
+    figure = make_subplots(rows=rows, cols=COLUMNS, subplot_titles=titles)
+    for system, colour in zip(ranking, COLOURS * len(ranking), strict=False):
+        numbers = sorted(ranking[system], key=int)
+        for index, metric in enumerate(METRICS):
+            figures = [ranking[system][number][metric] for number in numbers]
+            means = [figure_["mean"] for figure_ in figures]
+            trace = go.Scatter(
+                name=system,
+                legendgroup=system,
+                showlegend=index == 0,
+                x=numbers,
+                y=means,
+                mode="lines+markers",
+                line_color=colour,
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [max(0.0, figure_["high"] - figure_["mean"]) for figure_ in figures],
+                    "arrayminus": [max(0.0, figure_["mean"] - figure_["low"]) for figure_ in figures],
+                },
+            )
+            figure.add_trace(trace, row=index // COLUMNS + 1, col=index % COLUMNS + 1)
+    figure.update_xaxes(type="category", title_text="seeds")
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(
+        title="Quality on the test part by number of seeds", height=350 * rows, template="plotly_white"
+    )
+    return figure
+
+
+def plot_training_curve(history: pd.DataFrame | pa.Table) -> go.Figure:
+    """Draw training and validation loss by step.
+
+    Args:
+        history: Columns step, loss and validation_loss; a loss that was not measured at a step is missing (null).
+
+    Returns:
+        Figure with one line for each loss; empty if there are no steps.
+    """
+    frame = history.to_pandas() if isinstance(history, pa.Table) else history
+    figure = go.Figure()
+    styles = (("loss", "training", "lines"), ("validation_loss", "validation", "lines+markers"))
+    for (column, name, mode), colour in zip(styles, COLOURS, strict=False):
+        measured = frame[["step", column]].dropna()
+        figure.add_trace(
+            go.Scatter(
+                name=name,
+                x=measured["step"].tolist(),
+                y=measured[column].astype(float).tolist(),
+                mode=mode,
+                line_color=colour,
+            )
+        )
+    figure.update_layout(
+        title="Training curve", xaxis_title="step", yaxis_title="loss", hovermode="x", template="plotly_white"
+    )
+    return figure
