@@ -257,7 +257,7 @@ def _describe_json_error(data: bytes, error: Exception) -> str:
     if not data.strip():
         return "the file is empty"
     if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        return f"not JSON: {error.msg.removesuffix(' at')} at line {error.lineno} column {error.colno}"
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 at byte {error.start}"
     return "not JSON that can be read: " + ("nested too deep" if isinstance(error, RecursionError) else "a huge number")
