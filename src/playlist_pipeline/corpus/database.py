@@ -1,0 +1,520 @@
+"""The catalog in sqlite: build it in bulk, look names up in it, read playlists from it."""
+
+import difflib
+import importlib.resources
+import itertools
+import logging
+import math
+import os
+import re
+import sqlite3
+import string
+import threading
+import unicodedata
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from playlist_pipeline.corpus.sequences import resolve_index
+from playlist_pipeline.corpus.split import SPLITS
+from playlist_pipeline.corpus.vocabulary import Vocabulary, count_training_tracks
+from playlist_pipeline.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+APPLICATION_ID = 0x504C5031
+SCHEMA_VERSION = 1
+
+# One INSERT carries many rows: binding is then most of the work. sqlite allows 32766 parameters since 3.32.
+PARAMETERS_AT_A_TIME = 960
+ROWS_AT_A_TIME = 1 << 16
+
+WORDS_AT_MOST = 24
+DASHES_AT_MOST = 8
+NEAR_CANDIDATES = 400
+NEAR_TEXT_LENGTH = 120
+NEAR_WORDS = 6
+NEAR_PHRASES = 60
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ACCENTS = re.compile(r"[\u0300-\u036f]")
+_WORD = re.compile(r"\w+")
+_ARTIST_FROM_TITLE = re.compile(r" [-\u2010-\u2015] ")
+
+
+def fold_name(name: str) -> str:
+    """Return the form in which names are compared.
+
+    Case, width, accents (U+0300 to U+036F), and the number and kind of spaces and control characters do not matter.
+    """
+    if not name.isascii():
+        name = unicodedata.normalize("NFKC", _ACCENTS.sub("", unicodedata.normalize("NFD", name)))
+    return " ".join(_CONTROLS.sub(" ", name).casefold().split())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Building
+
+
+def build_database(
+    path: str | Path,
+    playlists: pa.Table,
+    artists: pa.Table,
+    albums: pa.Table,
+    tracks: pa.Table,
+    memberships: pa.Table,
+    splits: pa.Table,
+) -> dict[str, int]:
+    """Write the catalog database; ``schema.sql`` says what is in it.
+
+    It grows in a file beside ``path`` that takes its place at the end: ``path`` is never half-written.
+
+    Args:
+        path: The file.
+        playlists: ``PLAYLISTS_SCHEMA`` of ``mpd.schema``; as for the next four.
+        artists: ``ARTISTS_SCHEMA``.
+        albums: ``ALBUMS_SCHEMA``.
+        tracks: ``TRACKS_SCHEMA``.
+        memberships: ``MEMBERSHIPS_SCHEMA``, sorted by playlist and position (any order is right, this one is fast).
+        splits: The split of these playlists.
+
+    Returns:
+        Rows of each table.
+
+    Raises:
+        UserError: A row breaks a constraint or refers to one that does not exist (named by table and row), or the
+            split is that of other playlists.
+    """
+    path = Path(path)
+    _check_same_playlists(playlists, splits)
+    training_counts = count_training_tracks(memberships, tracks.num_rows, splits)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    building = path.with_name(path.name + ".building")
+    building.unlink(missing_ok=True)
+    tables = {
+        "artists": artists.append_column("name_key", _fold_names(artists["name"])),
+        "albums": albums,
+        "tracks": tracks.append_column("name_key", _fold_names(tracks["name"])).append_column(
+            "training_count", pa.array(training_counts)
+        ),
+        "playlists": playlists,
+        "splits": splits.drop_columns("pid"),
+        "memberships": memberships,
+    }
+    try:
+        connection = sqlite3.connect(building, isolation_level=None)
+        try:
+            _fill(connection, tables)
+        finally:
+            connection.close()
+        os.replace(building, path)
+    except sqlite3.OperationalError as error:
+        building.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written ({error}): make room, or choose another place") from None
+    except BaseException:
+        building.unlink(missing_ok=True)
+        raise
+    return {name: table.num_rows for name, table in tables.items()}
+
+
+def _check_same_playlists(playlists: pa.Table, splits: pa.Table) -> None:
+    ours, theirs = (table.select(["playlist_id", "pid"]).sort_by("playlist_id") for table in (playlists, splits))
+    if not all(np.array_equal(ours[name].to_numpy(), theirs[name].to_numpy()) for name in ours.column_names):
+        raise UserError("splits: they are not those of these playlists: run the pipeline split again")
+
+
+def _fold_names(names: pa.ChunkedArray) -> pa.Array:
+    return pa.array([fold_name(name) for name in names.to_numpy().tolist()], pa.string())
+
+
+def _fill(connection: sqlite3.Connection, tables: dict[str, pa.Table]) -> None:
+    schema = importlib.resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+    before, after = schema.split("-- AFTER LOADING")
+    connection.executescript(
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;"
+        "PRAGMA foreign_keys = OFF; PRAGMA cache_size = -65536; PRAGMA threads = 2;"
+        f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {before}"
+    )
+    for name, table in tables.items():
+        _insert_table(connection, name, table)
+    logger.debug("tables are loaded; making indexes")
+    for statement in filter(str.strip, after.partition("\n")[2].split(";")):
+        try:
+            connection.execute(statement)
+        except sqlite3.IntegrityError as error:
+            raise UserError(f"catalog database: {_name_duplicate(connection, error)}") from None
+    _check_foreign_keys(connection)
+    logger.debug("foreign keys hold; indexing names")
+    connection.executescript(
+        "INSERT INTO names (names, rank) VALUES ('hashsize', 33554432);"
+        "INSERT INTO names (names) VALUES ('rebuild');"
+        "INSERT INTO names (names) VALUES ('optimize');"
+    )
+
+
+def _insert_table(connection: sqlite3.Connection, name: str, table: pa.Table) -> None:
+    columns = table.column_names
+    rows_at_a_time = PARAMETERS_AT_A_TIME // len(columns)
+    step = rows_at_a_time * len(columns)
+    row = f"({', '.join('?' * len(columns))})"
+    head = f"INSERT INTO {name} ({', '.join(columns)}) VALUES "
+    many = head + ", ".join([row] * rows_at_a_time)
+    connection.execute("BEGIN")
+    try:
+        for start in range(0, table.num_rows, ROWS_AT_A_TIME):
+            values = _flatten_rows(table.slice(start, ROWS_AT_A_TIME))
+            whole = len(values) - len(values) % step
+            connection.executemany(many, (values[first : first + step] for first in range(0, whole, step)))
+            if whole < len(values):
+                rest = values[whole:]
+                connection.execute(head + ", ".join([row] * (len(rest) // len(columns))), rest)
+    except sqlite3.IntegrityError as error:
+        raise UserError(
+            f"catalog database: a row of {name} is not allowed ({error}): run the pipeline extract again"
+        ) from None
+    connection.execute("COMMIT")
+
+
+def _flatten_rows(table: pa.Table) -> list:
+    """Return all values, row after row."""
+    values: list = [None] * (table.num_rows * table.num_columns)
+    for index, column in enumerate(table.columns):
+        plain = pc.cast(column, pa.int8()) if pa.types.is_boolean(column.type) else column
+        # Strings without a detour over one Arrow scalar each; nulls become None.
+        values[index :: table.num_columns] = plain.to_numpy().tolist()
+    return values
+
+
+def _name_duplicate(connection: sqlite3.Connection, error: sqlite3.IntegrityError) -> str:
+    """Say which value comes twice where a unique index could not be made."""
+    found = re.search(r"(\w+)\.(\w+)$", str(error))
+    if not found:
+        return str(error)
+    table, column = found.groups()
+    query = f"SELECT {column} FROM {table} GROUP BY {column} HAVING count(*) > 1 LIMIT 1"
+    (value,) = connection.execute(query).fetchone()
+    return f"{table} has {column} {value!r} more than once: run the pipeline extract again"
+
+
+def _check_foreign_keys(connection: sqlite3.Connection) -> None:
+    """Check every reference in the finished file.
+
+    ``PRAGMA foreign_key_check`` looks up the parent of each row. For memberships, far the biggest table, the same
+    check on its distinct keys, read off its two indexes, takes a tenth of the time.
+
+    Raises:
+        UserError: Names the table and the row.
+    """
+    for table in ("tracks", "splits"):
+        for _, row_id, parent, _ in connection.execute(f"PRAGMA foreign_key_check ({table})"):
+            raise UserError(_describe_orphan(table, f"row {row_id}", parent))
+    for column, parent in (("playlist_id", "playlists"), ("track_id", "tracks")):
+        orphan = connection.execute(
+            f"SELECT {column} FROM (SELECT DISTINCT {column} FROM memberships) "
+            f"WHERE {column} NOT IN (SELECT {column} FROM {parent}) LIMIT 1"
+        ).fetchone()
+        if orphan:
+            query = f"SELECT playlist_id, position FROM memberships WHERE {column} = ? LIMIT 1"
+            playlist_id, position = connection.execute(query, orphan).fetchone()
+            row = f"playlist_id {playlist_id}, position {position} ({column} {orphan[0]})"
+            raise UserError(_describe_orphan("memberships", row, parent))
+
+
+def _describe_orphan(table: str, row: str, parent: str) -> str:
+    return (
+        f"catalog database: {table}, {row}: refers to a row that {parent} does not have: "
+        "the tables come from different runs; run the pipelines extract and split again"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+@dataclass(frozen=True, slots=True)
+class TrackRow:
+    """A track as people know it; ``count`` is its number of memberships in the training part."""
+
+    uri: str
+    name: str
+    artist: str
+    album: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaylistRow:
+    """A playlist that holds a given track; ``split`` is its part."""
+
+    pid: int
+    name: str
+    num_tracks: int
+    split: str
+
+
+_SELECT_TRACKS = "SELECT uri, track, artist, album, training_count FROM track_names "
+_POPULAR_FIRST = " ORDER BY training_count DESC, uri LIMIT ?"
+
+
+class Database:
+    """The catalog, read-only; one object serves several threads, and a pickled copy opens the file again.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the file.
+
+        Raises:
+            UserError: It is missing, no catalog database, or one of another version.
+        """
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._process = -1
+        self._query("SELECT count(*) FROM sqlite_schema")
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.path.absolute(),)
+
+    def __enter__(self) -> "Database":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        with self._lock:
+            if self._process == os.getpid():
+                self._close()
+            self._process = -1
+
+    def _query(self, sql: str, parameters: Sequence = ()) -> list[tuple]:
+        with self._lock:
+            if self._process != os.getpid():  # first use, or first use in a forked process
+                self._connection = _open(self.path)
+                self._close = weakref.finalize(self, self._connection.close)
+                self._process = os.getpid()
+            try:
+                return self._connection.execute(sql, parameters).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise _unreadable(self.path, error) from None
+
+    def tracks(self, uris: Iterable[str]) -> list[TrackRow]:
+        """Return the tracks with these URIs, in this order; a URI that the catalog does not have is left out."""
+        wanted = [_clean(uri) for uri in uris]
+        found: dict[str, TrackRow] = {}
+        distinct = list(dict.fromkeys(wanted))
+        for start in range(0, len(distinct), 500):
+            some = distinct[start : start + 500]
+            where = f"WHERE uri IN ({', '.join('?' * len(some))})"
+            found.update((row[0], TrackRow(*row)) for row in self._query(_SELECT_TRACKS + where, some))
+        return [found[uri] for uri in wanted if uri in found]
+
+    def tracks_by_artist_title(self, artist: str, title: str, limit: int = 50) -> list[TrackRow]:
+        """Return the tracks with exactly this artist and title (see ``fold_name``), the most frequent first."""
+        keys = (fold_name(_clean(artist)), fold_name(_clean(title)))
+        where = (
+            "WHERE track_id IN (SELECT t.track_id FROM artists a JOIN tracks t ON t.artist_id = a.artist_id "
+            "WHERE a.name_key = ? AND t.name_key = ?)"
+        )
+        return [TrackRow(*row) for row in self._query(_SELECT_TRACKS + where + _POPULAR_FIRST, (*keys, limit))]
+
+    def search(self, text: str, limit: int = 10) -> list[TrackRow]:
+        """Look for tracks by any text.
+
+        First come tracks whose URI is the text, then those for which it is "artist - title", then those for which it is
+        the title or the artist, then those that have all its words in title, artist and album (the last word may be the
+        beginning of one), by full-text rank and frequency. Within the other groups the frequent ones come first.
+        If all this finds nothing, any part of a title or an artist's name will do: that serves scripts without spaces,
+        and emoji.
+
+        Args:
+            text: Anything; no character has a special meaning.
+            limit: Most tracks to return.
+        """
+        text = _clean(text)
+        key = fold_name(text)
+        found = {row.uri: row for row in self.tracks([text])}
+
+        def add(rows: list[TrackRow]) -> None:
+            for row in rows:
+                found.setdefault(row.uri, row)
+
+        for artist, title in _split_artist_title(text):
+            add(self.tracks_by_artist_title(artist, title, limit))
+        if key and len(found) < limit:
+            add(self._search_whole_name(key, limit))
+        if len(found) < limit:
+            add(self._search_words(text, limit))
+        if key and not found:
+            add(self._search_part(key, limit))
+        return list(found.values())[:limit]
+
+    def _search_whole_name(self, key: str, limit: int) -> list[TrackRow]:
+        where = (
+            "WHERE track_id IN (SELECT track_id FROM tracks WHERE name_key = ? UNION "
+            "SELECT t.track_id FROM artists a JOIN tracks t ON t.artist_id = a.artist_id WHERE a.name_key = ?)"
+        )
+        return [TrackRow(*row) for row in self._query(_SELECT_TRACKS + where + _POPULAR_FIRST, (key, key, limit))]
+
+    def _search_words(self, text: str, limit: int) -> list[TrackRow]:
+        words = _quote_words(text)
+        if not words:
+            return []
+        return self._match(" ".join(words) + "*", limit)
+
+    def _match(self, query: str, limit: int) -> list[TrackRow]:
+        # A word in the title weighs more than one in the album, and a frequent track more than a rare one.
+        sql = (
+            "SELECT v.uri, v.track, v.artist, v.album, v.training_count FROM ("
+            "SELECT n.rowid AS track_id, bm25(names, 4.0, 3.0, 1.0) AS score FROM names n WHERE names MATCH ?"
+            ") JOIN track_names v USING (track_id) "
+            "ORDER BY score * (1.0 + 0.2 * log1p(v.training_count)), v.training_count DESC, v.uri LIMIT ?"
+        )
+        return [TrackRow(*row) for row in self._query(sql, (query, limit))]
+
+    def _search_part(self, key: str, limit: int) -> list[TrackRow]:
+        where = (
+            "WHERE track_id IN (SELECT track_id FROM tracks WHERE instr(name_key, ?) UNION SELECT t.track_id "
+            "FROM artists a JOIN tracks t ON t.artist_id = a.artist_id WHERE instr(a.name_key, ?))"
+        )
+        return [TrackRow(*row) for row in self._query(_SELECT_TRACKS + where + _POPULAR_FIRST, (key, key, limit))]
+
+    def nearest_names(self, text: str, limit: int = 5) -> list[str]:
+        """Return names like ``text``, the most similar first, as "artist - title", for a text that finds nothing.
+
+        Candidates have a word that is in the text, is one edit away from a word of it, or begins with the same three
+        letters.
+        """
+        text = _clean(text)[:NEAR_TEXT_LENGTH]
+        key = fold_name(text)
+        words = list(dict.fromkeys(_WORD.findall(key)))[:NEAR_WORDS]
+        edited = [edit for word in words if len(word) > 3 for edit in _edit_once(word)]
+        known = []
+        for start in range(0, len(edited), 500):
+            some = edited[start : start + 500]
+            known += self._query(f"SELECT term FROM temp.terms WHERE term IN ({', '.join('?' * len(some))})", some)
+        phrases = [f'"{word}"' for word in (*words, *(term for (term,) in known))]
+        phrases += [f'"{word[:3]}"*' for word in words if len(word) > 3]
+        if not phrases:
+            return []
+        rows = self._match(" OR ".join(phrases[:NEAR_PHRASES]), NEAR_CANDIDATES)
+        names = list(dict.fromkeys(f"{row.artist} - {row.name}" for row in rows))
+
+        def likeness(name: str) -> float:
+            artist, _, title = name.partition(" - ")
+            forms = (name, f"{title} {artist}", title, artist)
+            return max(difflib.SequenceMatcher(None, fold_name(form), key).ratio() for form in forms)
+
+        return sorted(names, key=likeness, reverse=True)[:limit]
+
+    def playlists_with(self, uri: str, limit: int = 100) -> list[PlaylistRow]:
+        """Return playlists that hold the track with this URI, those with most followers first."""
+        rows = self._query(
+            "SELECT p.pid, p.name, p.num_tracks, s.split FROM playlists p JOIN splits s USING (playlist_id) "
+            "WHERE p.playlist_id IN (SELECT m.playlist_id FROM memberships m JOIN tracks t USING (track_id) "
+            "WHERE t.uri = ?) ORDER BY p.num_followers DESC, p.pid LIMIT ?",
+            (_clean(uri), limit),
+        )
+        return [PlaylistRow(*row) for row in rows]
+
+    def source(self, split: str, vocabulary: Vocabulary) -> "DatabaseSequences":
+        """Return the playlists of one of ``SPLITS`` as sequences of tokens, read from the file one by one.
+
+        Raises:
+            UserError: There is no such part.
+        """
+        return DatabaseSequences(self, split, vocabulary)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    mend = "make it with `kedro run --pipeline=catalog`"
+    if not path.is_file():
+        raise UserError(f"{path}: no catalog database here: {mend}")
+    connection = sqlite3.connect(path.resolve().as_uri() + "?mode=ro", uri=True, check_same_thread=False)
+    try:
+        application_id, version = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
+        if application_id != APPLICATION_ID:
+            raise UserError(f"{path}: a database, but not the catalog: {mend}")
+        if version != SCHEMA_VERSION:
+            raise UserError(f"{path}: schema version {version}, this version reads {SCHEMA_VERSION}: {mend}")
+        connection.create_function("log1p", 1, math.log1p, deterministic=True)
+        connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab (main, names, row)")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise _unreadable(path, error) from None
+    except UserError:
+        connection.close()
+        raise
+    return connection
+
+
+def _unreadable(path: Path, error: sqlite3.DatabaseError) -> UserError:
+    return UserError(f"{path}: cannot be read ({error}): make it with `kedro run --pipeline=catalog`")
+
+
+def _clean(text: str) -> str:
+    """Replace lone surrogates, which sqlite cannot take; names in the catalog have none."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _quote_words(text: str) -> list[str]:
+    """Return a text's first words as full-text phrases: quoted, nothing in them is an operator."""
+    words = _WORD.finditer(unicodedata.normalize("NFC", text))
+    return [f'"{word.group()}"' for word in itertools.islice(words, WORDS_AT_MOST)]
+
+
+def _edit_once(word: str) -> list[str]:
+    """Return the words one edit away: a letter left out, swapped with the next, replaced, or put in."""
+    pairs = [(word[:cut], word[cut:]) for cut in range(len(word) + 1)]
+    edits = [head + tail[1:] for head, tail in pairs if tail]
+    edits += [head + tail[1] + tail[0] + tail[2:] for head, tail in pairs if len(tail) > 1]
+    for letter in string.ascii_lowercase:
+        edits += [head + letter + tail[skip:] for head, tail in pairs for skip in (0, 1)]
+    return list(dict.fromkeys(edits))
+
+
+def _split_artist_title(text: str) -> list[tuple[str, str]]:
+    """Return every way to read a text as "artist - title"; names may hold dashes themselves."""
+    line = " ".join(_CONTROLS.sub(" ", text).split())
+    dashes = itertools.islice(_ARTIST_FROM_TITLE.finditer(line), DASHES_AT_MOST)
+    return [(line[: dash.start()], line[dash.end() :]) for dash in dashes]
+
+
+class DatabaseSequences:
+    """The playlists of one part, read from the database: the same content and order as ``PackedSequences``.
+
+    Attributes:
+        playlist_ids: int32[p], rising.
+    """
+
+    def __init__(self, database: Database, split: str, vocabulary: Vocabulary) -> None:
+        if split not in SPLITS:
+            raise UserError(f"{database.path}: no part is named {split!r}: give one of {', '.join(SPLITS)}")
+        self._database = database
+        rows = database._query("SELECT playlist_id FROM splits WHERE split = ? ORDER BY playlist_id", (split,))
+        self.playlist_ids = np.fromiter((row[0] for row in rows), np.int32, len(rows))
+        self.playlist_ids.flags.writeable = False
+        uris = database._query("SELECT uri FROM tracks ORDER BY track_id")
+        self._token_of = vocabulary.tokens_of(pa.table({"uri": pa.array([row[0] for row in uris], pa.string())}))
+
+    def __len__(self) -> int:
+        return len(self.playlist_ids)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Return the tokens of playlist ``index``: int32[length], read-only."""
+        playlist_id = int(self.playlist_ids[resolve_index(index, len(self))])
+        rows = self._database._query(
+            "SELECT track_id FROM memberships WHERE playlist_id = ? ORDER BY position", (playlist_id,)
+        )
+        tokens = self._token_of[np.fromiter((row[0] for row in rows), np.int64, len(rows))]
+        tokens.flags.writeable = False
+        return tokens

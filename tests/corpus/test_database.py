@@ -1,0 +1,403 @@
+import pickle
+import sqlite3
+import threading
+from contextlib import closing
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from playlist_pipeline.corpus import (
+    SPLITS,
+    Database,
+    build_database,
+    encode_sequences,
+    fold_name,
+    load_sequences,
+    save_sequences,
+)
+from playlist_pipeline.corpus import database as database_module
+from playlist_pipeline.errors import UserError
+
+NAMES = {
+    "hello": ("Hello", "Adele", "25"),
+    "hello2": ("Hello", "Lionel Richie", "Can't Slow Down"),
+    "live": ("Hello - Live", "Adele", "Live at Home"),
+    "joga": ("Jóga", "Björk", "Homogenic"),
+    "thunder": ("Thunderstruck", "AC/DC", "The Razor's Edge"),
+    "yesterday": ("Yesterday", "The Beatles", "Help!"),
+    "quote": ('Say "OR" NOT: (me*)', "A, B & C", "one, two"),
+    "emoji": ("🎉🔥", "DJ 💿", "🎧"),
+    "love": ("ラブ・ストーリーは突然に", "小田和正", "自己ベスト"),
+    "street": ("Straße", "ÉTOILE", "Größe"),
+    "control": ("line\nbreak\x00here", "tab\tbed", "bell\x07"),
+    "dash": ("B - C", "A", "dashes"),
+    "dash2": ("C", "A - B", "dashes"),
+}
+PLAYLISTS = [
+    ["hello", "joga", "hello2", "hello"],
+    ["thunder", "yesterday", "quote", "emoji", "live", "live", "live"],
+    ["hello", "love", "street", "control"],
+    ["dash", "dash2", "hello"],
+]
+PARTS = ["train", "test", "train", "validation"]
+
+
+@pytest.fixture(scope="module")
+def named_database(tmp_path_factory, make_corpus):
+    path = tmp_path_factory.mktemp("named") / "catalog.db"
+    build_database(path, *make_corpus(PLAYLISTS, PARTS, NAMES))
+    with Database(path) as database:
+        yield database
+
+
+def dump(path):
+    """All content, text and numbers, in a fixed order."""
+    with closing(sqlite3.connect(path)) as connection:
+        schema = connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name").fetchall()
+        tables = [name for kind, name, _ in schema if kind in ("table", "view")]
+        return schema, {name: sorted(map(repr, connection.execute(f"SELECT * FROM {name}"))) for name in tables}
+
+
+def keys(rows):
+    return [row.uri.removeprefix("track:") for row in rows]
+
+
+# --- building
+
+
+def test_tables_hold_what_was_given(tmp_path, corpus):
+    path = tmp_path / "deep" / "catalog.db"
+    counts = build_database(path, *corpus)
+    assert counts == {"artists": 5, "albums": 5, "tracks": 7, "playlists": 5, "splits": 5, "memberships": 15}
+    with closing(sqlite3.connect(path)) as connection:
+        for name, table in corpus._asdict().items():
+            columns = [column for column in table.column_names if (name, column) != ("splits", "pid")]
+            rows = connection.execute(f"SELECT {', '.join(columns)} FROM {name} ORDER BY 1, 2").fetchall()
+            assert rows == list(zip(*table.select(columns).to_pydict().values(), strict=True))
+        counts = (3, 3, 2, 1, 1, 0, 0)
+        training = dict(connection.execute("SELECT uri, training_count FROM tracks"))
+        assert training == {
+            f"track:{k}": n for k, n in zip(("a1", "b1", "c1", "a2", "b2", "d1", "e1"), counts, strict=True)
+        }
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        connection.execute("INSERT INTO names (names, rank) VALUES ('integrity-check', 1)")
+
+
+def test_declared_keys_and_indexes(tmp_path, corpus):
+    build_database(tmp_path / "c.db", *corpus)
+    with closing(sqlite3.connect(tmp_path / "c.db")) as connection:
+        indexes = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'index'")}
+        assert {"memberships_by_track", "tracks_by_uri", "tracks_by_artist", "tracks_by_album"} <= indexes
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT playlist_id FROM memberships WHERE track_id = 1"
+        ).fetchall()
+        assert "COVERING INDEX memberships_by_track" in plan[0][-1]
+        connection.execute("PRAGMA foreign_keys = ON")
+        for statement in (
+            "INSERT INTO memberships VALUES (0, 99, 12345)",
+            "INSERT INTO memberships VALUES (12345, 0, 0)",
+            "INSERT INTO splits VALUES (12345, 'train')",
+            "UPDATE splits SET split = 'dev'",
+            "UPDATE tracks SET artist_id = 12345",
+            "UPDATE tracks SET album_id = 'x'",
+            "UPDATE tracks SET uri = 'same'",
+        ):
+            with pytest.raises(sqlite3.IntegrityError):
+                connection.execute(statement)
+
+
+def test_building_again_gives_the_same_content(tmp_path, corpus, monkeypatch):
+    build_database(tmp_path / "one.db", *corpus)
+    monkeypatch.setattr(database_module, "ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr(database_module, "PARAMETERS_AT_A_TIME", 12)
+    build_database(tmp_path / "two.db", *corpus)
+    build_database(tmp_path / "two.db", *corpus)
+    assert dump(tmp_path / "one.db") == dump(tmp_path / "two.db")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["one.db", "two.db"]
+
+
+def _set(table, column, row, value):
+    values = table[column].to_pylist()
+    values[row] = value
+    index = table.column_names.index(column)
+    return table.set_column(index, table.schema.field(index), pa.array(values, table.schema.field(index).type))
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "row", "value", "message"),
+    [
+        ("tracks", "artist_id", 4, 77, "tracks, row 4: refers to a row that artists does not have"),
+        ("tracks", "album_id", 2, 77, "tracks, row 2: refers to a row that albums does not have"),
+        ("memberships", "track_id", 5, 77, "memberships, row 5: track_id 77 does not exist"),
+        ("memberships", "playlist_id", 14, 77, "memberships, row 14: playlist_id 77 does not exist"),
+        ("memberships", "position", 1, 0, "a row of memberships is not allowed"),
+        ("tracks", "uri", 1, "track:b1", "tracks has uri 'track:b1' more than once"),
+        ("artists", "uri", 1, "artist:artist b", "artists has uri 'artist:artist b' more than once"),
+        ("tracks", "track_id", 3, 2, "a row of tracks is not allowed"),
+        ("splits", "pid", 1, 9, "splits: they are not those of these playlists"),
+        ("splits", "split", 1, "dev", "'dev' is none of train"),
+    ],
+)
+def test_broken_rows_are_refused_and_nothing_is_left(tmp_path, corpus, name, column, row, value, message):
+    broken = corpus._replace(**{name: _set(getattr(corpus, name), column, row, value)})
+    path = tmp_path / "catalog.db"
+    path.write_bytes(b"what was there before")
+    with pytest.raises(UserError, match=message):
+        build_database(path, *broken)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("catalog.db", b"what was there before")]
+
+
+def test_foreign_keys_of_memberships_are_checked_in_the_file_too(tmp_path, corpus):
+    build_database(tmp_path / "c.db", *corpus)
+    for statement, message in (
+        (
+            "UPDATE memberships SET track_id = 77 WHERE playlist_id = 2 AND position = 1",
+            "playlist_id 2, position 1 .track",
+        ),
+        ("DELETE FROM playlists WHERE playlist_id = 3", "playlist_id 3, position 0 .* playlists does not have"),
+    ):
+        with closing(sqlite3.connect(tmp_path / "c.db")) as connection:
+            connection.execute(statement)
+            connection.execute("DELETE FROM splits WHERE playlist_id = 3")
+            assert connection.execute("PRAGMA foreign_key_check (memberships)").fetchall()
+            with pytest.raises(UserError, match=message):
+                database_module._check_foreign_keys(connection)
+            connection.rollback()
+
+
+def test_a_full_disk_is_one_line(tmp_path, corpus, monkeypatch):
+    def fail(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(database_module, "_check_foreign_keys", fail)
+    with pytest.raises(UserError, match=r"catalog.db: cannot be written \(database or disk is full\)"):
+        build_database(tmp_path / "catalog.db", *corpus)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- opening
+
+
+def test_missing_file_names_the_pipeline(tmp_path):
+    with pytest.raises(
+        UserError, match=r"no.db: no catalog database here: make it with `kedro run --pipeline=catalog`"
+    ):
+        Database(tmp_path / "no.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_no_catalog_are_refused(tmp_path, corpus):
+    path = tmp_path / "odd name #1?.db"
+    path.write_bytes(b"this is no database at all" * 100)
+    with pytest.raises(UserError, match=r"cannot be read .*kedro run --pipeline=catalog"):
+        Database(path)
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    with pytest.raises(UserError, match="a database, but not the catalog"):
+        Database(path)
+    build_database(path, *corpus)
+    Database(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(UserError, match="schema version 99, this version reads 1"):
+        Database(path)
+
+
+def test_cut_off_file_is_refused(tmp_path, corpus):
+    path = tmp_path / "c.db"
+    build_database(path, *corpus)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match="cannot be read"):
+        Database(path)
+
+
+def test_database_cannot_be_written(named_database):
+    with pytest.raises(UserError, match="readonly"):
+        named_database._query("DELETE FROM tracks")
+
+
+def test_one_object_serves_several_threads_and_pickled_copies(named_database):
+    results, copy = [], pickle.loads(pickle.dumps(named_database))
+    threads = [
+        threading.Thread(target=lambda database: results.append(database.search("hello")), args=(database,))
+        for database in (named_database, copy) * 4
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    copy.close()
+    assert len(results) == 8
+    assert all(result == named_database.search("hello") for result in results)
+    assert copy.search("hello") == results[0]
+    copy.close()
+
+
+# --- looking up
+
+
+def test_tracks_come_in_the_order_asked(named_database):
+    rows = named_database.tracks(["track:joga", "nowhere", "track:hello", "track:joga", "\ud800"])
+    assert keys(rows) == ["joga", "hello", "joga"]
+    assert (rows[0].name, rows[0].artist, rows[0].album, rows[0].count) == ("Jóga", "Björk", "Homogenic", 1)
+    assert rows[1].count == 3
+
+
+def test_artist_and_title_match_exactly(named_database):
+    assert keys(named_database.tracks_by_artist_title("ADELE", "hello")) == ["hello"]
+    assert keys(named_database.tracks_by_artist_title("bjork", "Joga")) == ["joga"]
+    assert keys(named_database.tracks_by_artist_title("Étoile", "STRASSE")) == ["street"]
+    assert named_database.tracks_by_artist_title("Adele", "Hell") == []
+
+
+def test_fold_name():
+    assert fold_name("  \t\uff21bc\x00É  straße ") == "abc e strasse"
+    # A Japanese sound mark tells letters apart, an accent does not.
+    assert fold_name("カ") != fold_name("ガ")
+    assert fold_name("Bjo\u0308rk") == fold_name("BJÖRK")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Adele - Hello", ["hello", "live"]),
+        ("adele \N{EN DASH} hello", ["hello", "live"]),
+        ("hello", ["hello", "hello2", "live"]),
+        ("Adele", ["hello", "live"]),
+        ("hello adele", ["hello", "live"]),
+        ("richie hel", ["hello2"]),
+        ("bjork", ["joga"]),
+        ("homogenic", ["joga"]),
+        ("ac/dc", ["thunder"]),
+        ("AC-DC: thunder", ["thunder"]),
+        ("STRASSE", ["street"]),
+        ("größe", ["street"]),
+        ('Say "OR" NOT: (me*)', ["quote"]),
+        ("A, B & C", ["quote", "dash", "dash2"]),
+        ("🎉🔥", ["emoji"]),
+        ("🔥", ["emoji"]),
+        ("突然", ["love"]),
+        ("小田", ["love"]),
+        ("line break here", ["control"]),
+        ("line\nbreak\x00here", ["control"]),
+        ("A - B - C", ["dash", "dash2", "quote"]),
+        ("track:joga", ["joga"]),
+        ("no such thing", []),
+        ("", []),
+        (" \n\t ", []),
+    ],
+)
+def test_search_ranks_known_answers(named_database, text, expected):
+    assert keys(named_database.search(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"',
+        "'; DROP TABLE tracks; --",
+        'a" OR "b',
+        "NEAR(a b, 3)",
+        "AND OR NOT",
+        "track: hello",
+        "{track artist} : x",
+        "^hello",
+        "hello*",
+        "-hello + * ( ) : ^ ~ \\ / % _",
+        "___",
+        "🎉 ___ 🧿",
+        "\x00\x01\x02",
+        'a\x00"b',
+        "\ud800 \udfff",
+        "\u202e\u200d\ufeff",
+        "हिन्दी ไทย العربية עברית",
+        "x" * 50_000,
+        "ab cd " * 20_000,
+        "-" * 5_000,
+        " - " * 500,
+    ],
+)
+def test_no_text_is_a_syntax_error(named_database, text):
+    assert all(row.uri for row in named_database.search(text, 5))
+    assert all(" - " in name for name in named_database.nearest_names(text, 5))
+    assert keys(named_database.search("hello", 1)) == ["hello"]
+
+
+def test_search_stops_at_the_limit(named_database):
+    assert keys(named_database.search("hello", 2)) == ["hello", "hello2"]
+    assert keys(named_database.search("Adele - Hello", 1)) == ["hello"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Beetles - Yesterdey", "The Beatles - Yesterday"),
+        ("Thunderstrck", "AC/DC - Thunderstruck"),
+        ("Xdele", "Adele - Hello"),
+        ("Adele Helo", "Adele - Hello"),
+        ("Björkk", "Björk - Jóga"),
+    ],
+)
+def test_nearest_names(named_database, text, expected):
+    assert named_database.search(text) == []
+    assert named_database.nearest_names(text)[0] == expected
+
+
+def test_playlists_with_a_track(named_database):
+    rows = named_database.playlists_with("track:hello")
+    assert [(row.pid, row.name, row.split) for row in rows] == [
+        (103, "list 3", "validation"),
+        (102, "list 2", "train"),
+        (100, "list 0", "train"),
+    ]
+    assert named_database.playlists_with("nowhere") == []
+    assert len(named_database.playlists_with("track:hello", limit=1)) == 1
+
+
+# --- reading sequences
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_both_sources_give_the_same(tmp_path, corpus, vocabulary, split):
+    build_database(tmp_path / "c.db", *corpus)
+    sequences = encode_sequences(corpus.memberships, corpus.tracks, corpus.splits, vocabulary)
+    save_sequences(tmp_path / "s", sequences, vocabulary.fingerprint)
+    packed = load_sequences(tmp_path / "s").source(split, vocabulary)
+    with Database(tmp_path / "c.db") as database:
+        read = database.source(split, vocabulary)
+        assert len(read) == len(packed) > 0
+        np.testing.assert_array_equal(read.playlist_ids, packed.playlist_ids)
+        assert read.playlist_ids.dtype == packed.playlist_ids.dtype
+        for index in range(-len(read), len(read)):
+            np.testing.assert_array_equal(read[index], packed[index], strict=True)
+        with pytest.raises(ValueError, match="read-only"):
+            read[0][0] = 1
+        with pytest.raises(IndexError, match="is outside of"):
+            read[len(read)]
+
+
+def test_unknown_part_of_the_database_is_refused(named_database, vocabulary):
+    with pytest.raises(UserError, match="no part is named 'dev'"):
+        named_database.source("dev", vocabulary)
+
+
+def test_extracted_tables_go_in_whole(tmp_path, tiny_tables):
+    parts = ["train"] * 30 + ["validation"] * 5 + ["test"] * 5
+    splits = pa.table(
+        {"playlist_id": tiny_tables.playlists["playlist_id"], "pid": tiny_tables.playlists["pid"], "split": parts}
+    )
+    counts = build_database(
+        tmp_path / "c.db",
+        tiny_tables.playlists,
+        tiny_tables.artists,
+        tiny_tables.albums,
+        tiny_tables.tracks,
+        tiny_tables.memberships,
+        splits,
+    )
+    assert (counts["playlists"], counts["tracks"]) == (40, tiny_tables.tracks.num_rows)
+    assert counts["memberships"] == tiny_tables.memberships.num_rows
