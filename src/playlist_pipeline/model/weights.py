@@ -24,6 +24,7 @@ FORMAT = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.parquet"
+OWN_FIELDS = ("format", "model", "vocabulary_size", "vocabulary_fingerprint")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class LoadedModel:
         model: The transformer with its trained weights.
         config: Its shape.
         vocabulary: What its tokens mean.
-        meta: The whole of ``config.json``, what the saver added included.
+        meta: What the saver added to ``config.json``.
     """
 
     model: Transformer
@@ -109,7 +110,8 @@ def load_model(path: str | os.PathLike[str]) -> LoadedModel:
     config = ModelConfig(**meta["model"])
     vocabulary = _read_vocabulary(folder / VOCABULARY_FILE, meta)
     model = _read_weights(folder / WEIGHTS_FILE, config, len(vocabulary))
-    return LoadedModel(model=model, config=config, vocabulary=vocabulary, meta=meta)
+    extra = {key: value for key, value in meta.items() if key not in OWN_FIELDS}
+    return LoadedModel(model=model, config=config, vocabulary=vocabulary, meta=extra)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         meta = json.loads(path.read_text("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not JSON ({error}): save the model again") from error
-    missing = [key for key in ("format", "model", "vocabulary_size", "vocabulary_fingerprint") if key not in meta]
+    missing = [key for key in OWN_FIELDS if key not in meta]
     if missing:
         raise UserError(f"{path}: field {missing[0]} is missing: save the model again")
     if meta["format"] != FORMAT:

@@ -1,0 +1,148 @@
+"""From playlists to batches of tokens: framing, ``<unk>`` injection, and the Grain chains that feed training.
+
+Shape letters: B playlists, T context_length.
+"""
+
+import hashlib
+from typing import Protocol, SupportsIndex
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from playlist_pipeline.config import TrainConfig
+from playlist_pipeline.corpus.vocabulary import EOP, START, UNK
+
+# Threads are enough for arrays of ids; worker processes of Grain 0.2.18 fail outside absl applications.
+READ_OPTIONS = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
+
+
+class Playlists(Protocol):
+    """Playlists as ``corpus`` gives them: element i is int32[length], whole, without special framing."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+
+class PlaylistSource:
+    """A Grain random-access source over any ``Playlists``: packed sequences, the database, or a list of arrays."""
+
+    def __init__(self, playlists: Playlists) -> None:
+        self._playlists = playlists
+
+    def __len__(self) -> int:
+        return len(self._playlists)
+
+    def __getitem__(self, index: SupportsIndex) -> np.ndarray:
+        """Return the tokens of one playlist: int32[length]."""
+        return self._playlists[int(index)]
+
+
+def frame_playlist(tracks: np.ndarray, context_length: int) -> np.ndarray:
+    """Return ``<start>``, the first ``context_length`` tracks, and ``<eop>`` up to the full length.
+
+    Args:
+        tracks: int32[length].
+        context_length: T.
+
+    Returns:
+        int32[T + 1]: the first T tokens are the inputs, the last T the labels.
+    """
+    framed = np.full(context_length + 1, EOP, np.int32)
+    framed[0] = START
+    kept = tracks[:context_length]
+    framed[1 : 1 + len(kept)] = kept
+    return framed
+
+
+def crop_randomly(tracks: np.ndarray, context_length: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Return a uniformly chosen window of ``context_length`` tracks, or all of a playlist that is not longer."""
+    first = rng.integers(max(len(tracks) - context_length, 0) + 1)
+    return tracks[first : first + context_length]
+
+
+def inject_unk(tracks: np.ndarray, rate: float, *, rng: np.random.Generator) -> np.ndarray:
+    """Return a copy in which each track is ``<unk>`` with probability ``rate``."""
+    return np.where(rng.random(len(tracks)) < rate, np.int32(UNK), tracks)
+
+
+class FrameForTraining(grain.transforms.RandomMap):
+    """Crop, inject ``<unk>`` and frame; the randomness follows from the chain's seed and the element's place."""
+
+    def __init__(self, *, context_length: int, random_crop: bool, unk_rate: float) -> None:
+        self._context_length = context_length
+        self._random_crop = random_crop
+        self._unk_rate = unk_rate
+
+    def random_map(self, element: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Turn tracks int32[length] into tokens int32[T + 1]."""
+        if self._random_crop:
+            element = crop_randomly(element, self._context_length, rng=rng)
+        element = inject_unk(element[: self._context_length], self._unk_rate, rng=rng)
+        return frame_playlist(element, self._context_length)
+
+
+def make_training_batches(
+    playlists: Playlists, *, context_length: int, config: TrainConfig
+) -> "grain.IterDataset[np.ndarray]":
+    """Return an endless stream of batches int32[B, T + 1].
+
+    Each epoch is a permutation of all playlists. Batches are cut from the epochs laid end to end, so no playlist is
+    dropped where B does not divide their number: one batch then holds the end of an epoch and the start of the next.
+    The iterator's state is a small dictionary, and a restored iterator goes on with the same batches.
+    """
+    framing = FrameForTraining(context_length=context_length, random_crop=config.random_crop, unk_rate=config.unk_rate)
+    return (
+        grain.MapDataset.source(PlaylistSource(playlists))
+        .seed(config.seed)
+        .shuffle()
+        .repeat()
+        .random_map(framing)
+        .batch(config.batch_size)
+        .to_iter_dataset(READ_OPTIONS)
+    )
+
+
+def make_validation_batches(
+    playlists: Playlists, *, context_length: int, config: TrainConfig
+) -> "grain.MapDataset[np.ndarray]":
+    """Return batches int32[B, T + 1] by number, any of them at any time: shuffled, beginnings only, no ``<unk>`` added.
+
+    Numbers have no end; they run through epochs as training does.
+    """
+    return (
+        grain.MapDataset.source(PlaylistSource(playlists))
+        .seed(config.seed)
+        .shuffle()
+        .repeat()
+        .map(lambda tracks: frame_playlist(tracks, context_length))
+        .batch(config.batch_size)
+    )
+
+
+def split_tokens(tokens: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Split framed playlists [B, T + 1] into inputs, labels and the mask of positions that count, each [B, T].
+
+    A position counts up to and including the first ``<eop>`` label.
+    """
+    inputs, labels = tokens[:, :-1], tokens[:, 1:]
+    is_end = (labels == EOP).astype(jnp.int32)
+    return inputs, labels, jnp.cumsum(is_end, axis=1) - is_end == 0
+
+
+def count_steps(num_playlists: int, config: TrainConfig) -> int:
+    """Return how many steps ``num_epochs`` take: the last may be partly of the next epoch; ``max_steps`` caps it."""
+    steps = -(-config.num_epochs * num_playlists // config.batch_size)
+    return steps if config.max_steps is None else min(steps, config.max_steps)
+
+
+def fingerprint_playlists(playlists: Playlists) -> str:
+    """Return the SHA-256 of number, lengths and tokens, the same for every source with the same content."""
+    lengths, tokens = hashlib.sha256(), hashlib.sha256()
+    for index in range(len(playlists)):
+        playlist = playlists[index]
+        lengths.update(len(playlist).to_bytes(8, "little"))
+        tokens.update(np.ascontiguousarray(playlist, "<i4").tobytes())
+    return hashlib.sha256(lengths.digest() + tokens.digest()).hexdigest()

@@ -1,0 +1,300 @@
+"""The training loop: data, state, steps, history, checkpoints, from top to bottom."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pandas as pd
+from flax import nnx
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from playlist_pipeline.config import ModelConfig, TrainConfig
+from playlist_pipeline.corpus.vocabulary import Vocabulary
+from playlist_pipeline.errors import UserError
+from playlist_pipeline.model.weights import LoadedModel
+from playlist_pipeline.training.checkpoints import (
+    CheckpointStore,
+    TrainingRun,
+    describe_training,
+    fingerprint_training,
+)
+from playlist_pipeline.training.data import (
+    Playlists,
+    count_steps,
+    fingerprint_playlists,
+    make_training_batches,
+    make_validation_batches,
+)
+from playlist_pipeline.training.history import History, HistoryRow, load_history
+from playlist_pipeline.training.step import (
+    CompiledSteps,
+    StepMetrics,
+    TrainState,
+    compile_steps,
+    make_state,
+    split_seed,
+)
+
+logger = logging.getLogger(__name__)
+
+# The host waits for a step only when so many later ones are on their way: the device never idles, and little is
+# left to wait for when training is asked to stop.
+STEPS_IN_FLIGHT = 2
+# The summary's losses are means over so many last rows.
+SUMMARY_STEPS = 100
+SUMMARY_VALIDATIONS = 10
+
+
+class TrainingInterrupted(UserError):
+    """Training was asked to stop and has saved a checkpoint; the message says how to go on."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training gives.
+
+    Attributes:
+        model: The trained model with its vocabulary; its ``meta`` names the recipe and the fingerprint.
+        history: Columns ``step, loss, validation_loss, learning_rate, skipped_steps``, one row a step.
+        summary: Figures of the whole training, for a report.
+    """
+
+    model: LoadedModel
+    history: pd.DataFrame
+    summary: dict[str, Any]
+
+
+class PendingRow(NamedTuple):
+    """A step whose losses are still on the device."""
+
+    step: int
+    metrics: StepMetrics
+    validation_loss: jax.Array | None
+
+
+def train_model(
+    training: Playlists,
+    validation: Playlists,
+    vocabulary: Vocabulary,
+    *,
+    model_config: ModelConfig,
+    train_config: TrainConfig,
+    checkpoints: CheckpointStore,
+    should_stop: Callable[[], bool] | None = None,
+    progress: bool = True,
+) -> TrainResult:
+    """Train a transformer, go on with an interrupted training, or return a finished one.
+
+    The same configuration, vocabulary and playlists give the same weights and history on the same device, whether or
+    not training was interrupted on the way.
+
+    Args:
+        training: Playlists to learn from.
+        validation: Playlists for the validation loss; may be empty.
+        vocabulary: What the tokens mean.
+        model_config: The model's shape.
+        train_config: The recipe.
+        checkpoints: Where checkpoints are kept.
+        should_stop: Asked after each step; true stops as SIGTERM does.
+        progress: Show a progress bar where there is a terminal.
+
+    Returns:
+        Model, history and summary.
+
+    Raises:
+        TrainingInterrupted: SIGTERM, Ctrl-C or ``should_stop``; a checkpoint is saved.
+        UserError: There are no training playlists.
+    """
+    if len(training) == 0:
+        raise UserError("there are no training playlists: check the split and the archive")
+
+    context_length = model_config.context_length
+    description = describe_training(
+        model_config,
+        train_config,
+        vocabulary=vocabulary.fingerprint,
+        training=fingerprint_playlists(training),
+        validation=fingerprint_playlists(validation),
+    )
+    fingerprint = fingerprint_training(description)
+    batches = iter(make_training_batches(training, context_length=context_length, config=train_config))
+    graphdef, state = make_state(model_config, train_config, vocabulary_size=len(vocabulary))
+    with checkpoints.run(fingerprint, description, keep_checkpoints=train_config.keep_checkpoints) as run:
+        state = run.restore(state, batches) or state
+        if run.finished is None:
+            state = run_steps(
+                state,
+                batches,
+                make_validation_batches(validation, context_length=context_length, config=train_config),
+                run=run,
+                steps=compile_steps(graphdef, train_config),
+                config=train_config,
+                total_steps=count_steps(len(training), train_config),
+                should_stop=should_stop,
+                progress=progress,
+            )
+            summary = summarise_history(load_history(run.history_path))
+            run.finish({"fingerprint": fingerprint, "training_playlists": len(training)} | summary)
+        else:
+            logger.info("training %s is finished (%d steps): skipped", run.folder.name, int(state.step))
+        loaded = LoadedModel(
+            model=nnx.merge(graphdef, state.params),
+            config=model_config,
+            vocabulary=vocabulary,
+            meta={"train": train_config.to_dict(), "training_fingerprint": fingerprint},
+        )
+        return TrainResult(model=loaded, history=load_history(run.history_path), summary=run.finished or {})
+
+
+def run_steps(
+    state: TrainState,
+    batches: Iterator[np.ndarray],
+    validation_batches: Sequence[np.ndarray],
+    *,
+    run: TrainingRun,
+    steps: CompiledSteps,
+    config: TrainConfig,
+    total_steps: int,
+    should_stop: Callable[[], bool] | None,
+    progress: bool,
+) -> TrainState:
+    """Take the steps from ``state.step`` to ``total_steps``, and return the state after the last.
+
+    Args:
+        state: Where to go on.
+        batches: Framed playlists int32 [B, T + 1]; its position belongs to the checkpoints.
+        validation_batches: The same by number; may be empty.
+        run: Where checkpoints, history and TensorBoard's events go.
+        steps: The compiled steps.
+        config: The recipe.
+        total_steps: When to end.
+        should_stop: Asked after each step.
+        progress: Show a progress bar where there is a terminal.
+
+    Raises:
+        TrainingInterrupted: Training was asked to stop; a checkpoint is saved.
+    """
+    first_step = int(state.step)
+    if first_step:
+        logger.info("training %s resumes after step %d of %d", run.folder.name, first_step, total_steps)
+    validation_key = split_seed(config.seed).validation
+    pending: list[PendingRow] = []
+    with (
+        catch_stop_signals() as signal_received,
+        History(run.history_path, last_step=first_step) as history,
+        SummaryWriter(str(run.folder / "tensorboard"), purge_step=first_step + 1) as tensorboard,
+        make_progress_bar(first_step, total_steps, shown=progress) as bar,
+    ):
+        for step in range(first_step + 1, total_steps + 1):
+            state, metrics = steps.train(state, next(batches))
+            validation_loss = None
+            if len(validation_batches) and (step % config.validate_every == 0 or step == total_steps):
+                batch = validation_batches[step // config.validate_every]
+                validation_loss = steps.evaluate(state.params, batch, jax.random.fold_in(validation_key, step))
+            pending.append(PendingRow(step, metrics, validation_loss))
+
+            stopping = step < total_steps and (signal_received() or (should_stop is not None and should_stop()))
+            saving = stopping or step == total_steps or step % config.checkpoint_every == 0
+            while len(pending) > (0 if saving else STEPS_IN_FLIGHT):
+                # The host waits here for the device: for an earlier step than the one just started, unless it saves.
+                row = read_row(pending.pop(0), learning_rate=config.learning_rate)
+                history.append(row)
+                write_scalars(tensorboard, row)
+                show_losses(bar, row)
+            if saving:
+                # History first: rows after a checkpoint are dropped on resume, missing ones could not be made up.
+                history.flush()
+                run.save(state, batches)
+            if stopping:
+                raise TrainingInterrupted(
+                    f"training stopped at step {step} of {total_steps} and saved a checkpoint: "
+                    "run the same command again to resume"
+                )
+    return state
+
+
+def read_row(pending: PendingRow, *, learning_rate: float) -> HistoryRow:
+    """Fetch a step's figures from the device."""
+    metrics, validation_loss = jax.device_get((pending.metrics, pending.validation_loss))
+    return HistoryRow(
+        step=pending.step,
+        loss=float(metrics.loss),
+        validation_loss=None if validation_loss is None else float(validation_loss),
+        learning_rate=learning_rate,
+        skipped_steps=int(metrics.skipped),
+    )
+
+
+def write_scalars(tensorboard: SummaryWriter, row: HistoryRow) -> None:
+    """Write a row's figures as TensorBoard scalars."""
+    for name, value in row._asdict().items():
+        if name != "step" and value is not None:
+            tensorboard.add_scalar(name, value, row.step)
+
+
+def make_progress_bar(first_step: int, total_steps: int, *, shown: bool) -> tqdm:
+    """Return a bar with ETA; it stays silent where there is no terminal."""
+    return tqdm(total=total_steps, initial=first_step, desc="training", unit="step", disable=None if shown else True)
+
+
+def show_losses(bar: tqdm, row: HistoryRow) -> None:
+    """Move the bar by one step and show its losses."""
+    losses = {"loss": f"{row.loss:.3f}"}
+    if row.validation_loss is not None:
+        losses["validation"] = f"{row.validation_loss:.3f}"
+    bar.set_postfix(losses, refresh=False)
+    bar.update()
+
+
+def summarise_history(history: pd.DataFrame) -> dict[str, Any]:
+    """Return a training's figures: steps, skipped steps, and mean losses at its end (null where there are none)."""
+    finite = history.replace([np.inf, -np.inf], np.nan)
+    return {
+        "steps": len(history),
+        "skipped_steps": int(history["skipped_steps"].iloc[-1]),
+        "loss": _mean_of_last(finite["loss"], SUMMARY_STEPS),
+        "validation_loss": _mean_of_last(finite["validation_loss"], SUMMARY_VALIDATIONS),
+    }
+
+
+def _mean_of_last(column: pd.Series, count: int) -> float | None:
+    known = column.dropna()
+    return float(known.iloc[-count:].mean()) if len(known) else None
+
+
+@contextmanager
+def catch_stop_signals() -> Iterator[Callable[[], bool]]:
+    """Note SIGTERM and SIGINT instead of dying, and give a function that says whether one has come.
+
+    After the first signal the former handlers are back, so that a second one stops at once. Handlers can be set in the
+    main thread only; in another one nothing is caught.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    former: dict[int, Any] = {}
+
+    def restore() -> None:
+        while former:
+            number, handler = former.popitem()
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        restore()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        former[number] = signal.signal(number, note)
+    try:
+        yield lambda: bool(received)
+    finally:
+        restore()
