@@ -3,11 +3,12 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from playlist_pipeline.mpd import parse_slice
 from playlist_pipeline.mpd.archive import Member, Slice
-from playlist_pipeline.mpd.slices import build_columns
+from playlist_pipeline.mpd.slices import _hash_texts, build_columns
 
 PART = Slice("mpd.slice.0-9.json", 0, 9, Member("mpd.slice.0-9.json", 0))
 
@@ -169,3 +170,18 @@ def test_tracks_that_vary_are_flagged(make_playlist, slice_text, name):
     columns = build_columns(parse_slice(slice_text(playlists, 0, 9).encode()), PART)
     assert columns.track_varies.tolist() == [False, False, True]
     assert columns.track_name.to_pylist() == ["Track 0", "Track 4", "Track 8"]
+
+
+def test_hashes_tell_texts_apart_wherever_they_lie():
+    texts = ["", "\0", "\0\0", "a", "b", "ab", "ba", "12345678", "12345679", "123456789", "12345678\0"]
+    texts += ["x" * length for length in (7, 8, 9, 15, 16, 17, 1023, 1024)] + [
+        "x" * 1015 + "y" + "x" * 8,
+        "é",
+        "e\u0301",
+    ]
+    hashes = _hash_texts(pa.array(texts)).tolist()
+    assert len(set(hashes)) == len(texts)
+    assert _hash_texts(pa.array(texts[::-1])).tolist() == hashes[::-1]
+    assert _hash_texts(pa.array(["before", *texts, "after"])[1:-1]).tolist() == hashes
+    assert _hash_texts(pa.array(["x" * 99_999] * 2)).tolist() == [_hash_texts(pa.array(["x" * 99_999])).item()] * 2
+    assert len(_hash_texts(pa.array([], pa.string()))) == 0

@@ -258,6 +258,18 @@ def test_first_description_of_a_track_counts(tmp_path, make_playlist, make_archi
     assert report["conflicting_tracks"] == 1
 
 
+@pytest.mark.parametrize("slice_size", [1, 2, 3])
+def test_artists_are_those_of_the_tracks(tmp_path, make_playlist, make_archive, slice_size):
+    """A known track that is given another artist later brings no artist into the table, and no number is lost."""
+    playlists = [make_playlist(0, [0, 3]), make_playlist(1, [3]), make_playlist(2, [9, 6])]
+    playlists[1]["tracks"][0].update(artist_uri="spotify:artist:other", artist_name="Other")
+    tables, report = _extract(make_archive(tmp_path, playlists, slice_size=slice_size))
+    assert tables.artists["name"].to_pylist() == ["Artist 0", "Artist 1", "Artist 3", "Artist 2"]
+    assert tables.artists["artist_id"].to_pylist() == tables.tracks["artist_id"].to_pylist() == [0, 1, 2, 3]
+    assert report["conflicting_tracks"] == 1
+    assert tables.playlists["num_artists"].to_pylist() == [2, 1, 2]
+
+
 def test_many_tracks_over_many_slices(tmp_path, make_playlist, make_archive):
     """More tracks than the first sizes of the inner arrays hold; every number known."""
     playlists = [make_playlist(pid, list(range(pid * 50, pid * 50 + 100))) for pid in range(60)]

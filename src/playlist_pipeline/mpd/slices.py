@@ -26,6 +26,7 @@ from playlist_pipeline.mpd.schema import (
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
+Uint64s = npt.NDArray[np.uint64]
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -45,7 +46,8 @@ class SliceColumns:
         track_artist: Row of the artist at the first appearance, int32[d].
         track_album: Row of the album at the first appearance, int32[d].
         track_duration: Milliseconds at the first appearance, int32[d].
-        track_varies: Whether name, artist, album or duration differ between appearances, bool[d].
+        track_digest: Hash of name, artist, album and duration at the first appearance, uint64[d].
+        track_varies: Whether that hash differs between appearances, bool[d].
         artist_uri: string[a].
         artist_name: string[a].
         album_uri: string[b].
@@ -60,6 +62,7 @@ class SliceColumns:
     track_artist: Int32s
     track_album: Int32s
     track_duration: Int32s
+    track_digest: Uint64s
     track_varies: npt.NDArray[np.bool_]
     artist_uri: pa.StringArray
     artist_name: pa.StringArray
@@ -209,7 +212,11 @@ def build_columns(playlists: pa.StructArray, part: Slice | None = None) -> Slice
     if not right:
         return None
     first = _find_first(track_codes)
-    facts = (artist_codes, album_codes, durations, _to_numpy(rows["track_name"].dictionary_encode().indices))
+    digests = _mix(_hash_texts(rows["track_name"]), durations.astype(np.uint64))
+    digests = _mix(digests, _hash_texts(artists.dictionary)[artist_codes])
+    digests = _mix(digests, _hash_texts(albums.dictionary)[album_codes])
+    varies = np.zeros(len(first), bool)
+    varies[track_codes[digests != digests[first[track_codes]]]] = True
     return SliceColumns(
         playlists=_type_playlists(playlists),
         lengths=lengths,
@@ -219,7 +226,8 @@ def build_columns(playlists: pa.StructArray, part: Slice | None = None) -> Slice
         track_artist=artist_codes[first],
         track_album=album_codes[first],
         track_duration=durations[first],
-        track_varies=_find_varying(track_codes, first, facts),
+        track_digest=digests[first],
+        track_varies=varies,
         artist_uri=artists.dictionary,
         artist_name=rows["artist_name"].take(pa.array(_find_first(artist_codes))),
         album_uri=albums.dictionary,
@@ -280,12 +288,25 @@ def _find_first(codes: Int32s) -> Int64s:
     return np.flatnonzero(np.diff(np.maximum.accumulate(codes), prepend=-1))
 
 
-def _find_varying(codes: Int32s, first: Int64s, facts: Iterable[Int32s]) -> npt.NDArray[np.bool_]:
-    """Return for each code (d of them) whether any of ``facts`` (int32[m] each) differs between its appearances."""
-    origin = first[codes]
-    differs = np.zeros(len(codes), bool)
-    for fact in facts:
-        differs |= fact != fact[origin]
-    varies = np.zeros(len(first), bool)
-    varies[codes[differs]] = True
-    return varies
+def _hash_texts(texts: pa.StringArray) -> Uint64s:
+    """Hash texts by their length and their first 1,024 bytes: string[n] -> uint64[n]."""
+    offsets = np.frombuffer(texts.buffers()[1], np.int32, len(texts) + 1, 4 * texts.offset).astype(np.int64)
+    data = np.concatenate([np.frombuffer(texts.buffers()[2] or b"", np.uint8), np.zeros(8, np.uint8)])
+    words = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))  # the eight bytes from each byte on
+    lengths = np.diff(offsets)
+    hashes = lengths.astype(np.uint64)
+    rows = np.flatnonzero(lengths)
+    for start in range(0, 1024, 8):
+        if not len(rows):
+            break
+        left = lengths[rows] - start
+        beyond = 8 * np.maximum(8 - left, 0).astype(np.uint64)
+        hashes[rows] = _mix(hashes[rows], words[offsets[rows] + start] << beyond)
+        rows = rows[left > 8]
+    return hashes
+
+
+def _mix(hashes: Uint64s, values: Uint64s) -> Uint64s:
+    """Mix values into hashes, elementwise, modulo 2^64 (the multiplier is MurmurHash64A's)."""
+    mixed = (hashes ^ values) * np.uint64(0xC6A4A7935BD1E995)
+    return mixed ^ (mixed >> np.uint64(32))

@@ -4,9 +4,10 @@ Threads read slices ahead (``slices.py``); the main thread takes them in order, 
 playlist and position alone. What happens to broken input is the table in ``repair.py``.
 """
 
+import contextlib
 import itertools
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from playlist_pipeline.mpd.schema import (
     PLAYLISTS_SCHEMA,
     TRACKS_SCHEMA,
 )
-from playlist_pipeline.mpd.slices import Int32s, Int64s, SliceColumns, SliceResult, read_slice
+from playlist_pipeline.mpd.slices import Int32s, Int64s, SliceColumns, SliceResult, Uint64s, read_slice
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class ExtractedTables:
 
     Attributes:
         playlists: One row a playlist, in order of slice and place in it; ``playlist_id`` is the row.
-        artists: One row an artist URI, in order of first appearance; ``artist_id`` is the row.
-        albums: One row an album URI, in order of first appearance; ``album_id`` is the row.
+        artists: One row an artist URI that a track has, in order of first appearance; ``artist_id`` is the row.
+        albums: One row an album URI that a track has, in order of first appearance; ``album_id`` is the row.
         tracks: One row a track URI, in order of first appearance, as described there; ``track_id`` is the row.
         memberships: One row an entry, sorted by playlist and position.
     """
@@ -80,18 +81,17 @@ def extract_tables(
     md5sums = _read_md5sums(archive, findings)
     _note_overlaps(archive.slices, findings)
     _refuse_if_strict(archive, config, findings)
-    merger = _Merger()
-    pids = _SeenPids()
+    merger, pids = _Merger(), _SeenPids()
     md5: Counter[str] = Counter(verified=0, mismatched=0, absent=0)
     used = surrogates = 0
-    bar = tqdm(total=archive.size, unit="B", unit_scale=True, desc="extract", disable=None if progress else True)
-    with bar:
-        for result in _read_ahead(archive, config, md5sums):
-            earlier = pids.find_earlier(result)
-            if earlier:
-                result = read_slice(  # noqa: PLW2901
-                    archive, result.part, md5sums=md5sums, max_problems=config.max_problems, earlier=earlier
-                )
+    hidden = None if progress else True
+    with (
+        tqdm(total=archive.size, unit="B", unit_scale=True, desc="extract", disable=hidden) as bar,
+        contextlib.closing(_read_ahead(archive, config, md5sums)) as results,
+    ):
+        for read in results:
+            earlier = pids.find_earlier(read)
+            result = _read_slice(archive, read.part, config, md5sums, earlier) if earlier else read
             findings.extend(result.findings)
             _refuse_if_strict(archive, config, findings)
             if result.md5 is not None:
@@ -106,16 +106,8 @@ def extract_tables(
         raise ArchiveError(_name_nothing_left(archive, findings))
     tables, conflicting = merger.finish()
     report = {
-        "archive": {
-            "name": archive.name,
-            "kind": archive.kind,
-            "slices": len(archive.slices),
-            "bytes": archive.size,
-        },
-        "counts": {
-            "slices": used,
-            **{name: getattr(tables, name).num_rows for name in _COUNTED},
-        },
+        "archive": {"name": archive.name, "kind": archive.kind, "slices": len(archive.slices), "bytes": archive.size},
+        "counts": {"slices": used, **{name: getattr(tables, name).num_rows for name in _COUNTED}},
         "md5": dict(md5),
         **{tally: findings.count_by(tally) for tally in ("repaired", "skipped", "noted")},
         "replaced_surrogates": surrogates,
@@ -159,7 +151,13 @@ def _note_overlaps(slices: tuple[Slice, ...], findings: Findings) -> None:
         widest = max(widest, part, key=lambda item: item.last)
 
 
-def _read_ahead(archive: Archive, config: ExtractConfig, md5sums: dict[str, str]) -> Iterator[SliceResult]:
+def _read_slice(
+    archive: Archive, part: Slice, config: ExtractConfig, md5sums: dict[str, str], earlier: dict[int, str] | None = None
+) -> SliceResult:
+    return read_slice(archive, part, md5sums=md5sums, max_problems=config.max_problems, earlier=earlier)
+
+
+def _read_ahead(archive: Archive, config: ExtractConfig, md5sums: dict[str, str]) -> Generator[SliceResult, None, None]:
     """Give every slice's result in order, while threads work on at most ``num_workers + 2`` slices."""
     waiting: deque[Future[SliceResult]] = deque()
     with ThreadPoolExecutor(config.num_workers, thread_name_prefix="extract") as pool:
@@ -167,9 +165,7 @@ def _read_ahead(archive: Archive, config: ExtractConfig, md5sums: dict[str, str]
             for part in archive.slices:
                 if len(waiting) == config.num_workers + 2:
                     yield waiting.popleft().result()
-                waiting.append(
-                    pool.submit(read_slice, archive, part, md5sums=md5sums, max_problems=config.max_problems)
-                )
+                waiting.append(pool.submit(_read_slice, archive, part, config, md5sums))
             while waiting:
                 yield waiting.popleft().result()
         finally:
@@ -218,23 +214,36 @@ class _Ids:
         ids = np.fromiter(map(self._ids.__getitem__, uris.to_pylist()), np.int32, len(uris))
         return ids, np.flatnonzero(ids >= before)
 
+    def assign_used(self, uris: pa.StringArray, used: Int32s) -> tuple[Int32s, tuple[Int32s, Int64s]]:
+        """Number only the URIs in the rows ``used`` (int32[k]), in the order of their first use.
 
-class _TrackFacts:
-    """How each track was described first, to find those that are described otherwise later."""
+        Returns:
+            The ids of ``used`` (int32[k]), and of the URIs that are new, the ids and the rows (int32[new], int64[new]).
+        """
+        first = np.sort(np.unique(used, return_index=True)[1])
+        rows = used[first].astype(np.int64)
+        ids, new = self.assign(uris.take(pa.array(rows)))
+        id_of_row = np.empty(len(uris), np.int32)
+        id_of_row[rows] = ids
+        return id_of_row[used], (ids[new], rows[new])
+
+
+class _Digests:
+    """How each track was described first, as a hash, to find those that are described otherwise later."""
 
     def __init__(self) -> None:
-        self._facts = np.empty((1024, 4), np.int64)
+        self._digests = np.zeros(1024, np.uint64)
         self._varies = np.zeros(1024, bool)
 
-    def add(self, ids: Int32s, new: Int64s, facts: Int64s, varies: npt.NDArray[np.bool_]) -> None:
-        """Take in distinct tracks (int32[d]), of which the rows ``new`` are first met; ``facts`` is int64[d, 4]."""
-        size = int(ids.max(initial=-1)) + 1
-        if size > len(self._varies):
-            capacity = max(size, 2 * len(self._varies))
-            self._facts = np.concatenate([self._facts, np.empty((capacity - len(self._facts), 4), np.int64)])
-            self._varies = np.concatenate([self._varies, np.zeros(capacity - len(self._varies), bool)])
-        self._facts[ids[new]] = facts[new]
-        self._varies[ids] |= varies | (self._facts[ids] != facts).any(axis=1)
+    def add(self, ids: Int32s, new: Int64s, digests: Uint64s, varies: npt.NDArray[np.bool_]) -> None:
+        """Take in distinct tracks (all of length d), of which the rows ``new`` are met for the first time."""
+        missing = int(ids.max(initial=-1)) + 1 - len(self._varies)
+        if missing > 0:
+            more = max(missing, len(self._varies))
+            self._digests = np.concatenate([self._digests, np.zeros(more, np.uint64)])
+            self._varies = np.concatenate([self._varies, np.zeros(more, bool)])
+        self._digests[ids[new]] = digests[new]
+        self._varies[ids] |= varies | (self._digests[ids] != digests)
 
     def count_varying(self) -> int:
         return int(self._varies.sum())
@@ -246,7 +255,7 @@ class _Merger:
     def __init__(self) -> None:
         self.num_playlists = 0
         self._track_ids, self._artist_ids, self._album_ids = _Ids(), _Ids(), _Ids()
-        self._facts = _TrackFacts()
+        self._digests = _Digests()
         self._playlists: list[pa.Table] = []
         self._artists: list[pa.Table] = []
         self._albums: list[pa.Table] = []
@@ -256,29 +265,18 @@ class _Merger:
 
     def add(self, part: SliceColumns) -> None:
         track_ids, new = self._track_ids.assign(part.track_uri)
-        artist_ids, new_artists = self._artist_ids.assign(part.artist_uri)
-        album_ids, new_albums = self._album_ids.assign(part.album_uri)
-        artists, albums = artist_ids[part.track_artist], album_ids[part.track_album]
-        # Text is compared through its hash: only the comparison rests on it, no number that is kept.
-        names = np.fromiter(map(hash, part.track_name.to_pylist()), np.int64, len(part.track_name))
-        facts = np.stack([names, artists, albums, part.track_duration], axis=1)
-        self._facts.add(track_ids, new, facts, part.track_varies)
-        self._tracks.append(
-            _make_table(
-                TRACKS_SCHEMA,
-                track_ids[new],
-                part.track_uri.take(pa.array(new)),
-                part.track_name.take(pa.array(new)),
-                artists[new],
-                albums[new],
-                part.track_duration[new],
-            )
-        )
-        for schema, tables, ids, rows, uri, name in (
-            (ARTISTS_SCHEMA, self._artists, artist_ids, new_artists, part.artist_uri, part.artist_name),
-            (ALBUMS_SCHEMA, self._albums, album_ids, new_albums, part.album_uri, part.album_name),
+        self._digests.add(track_ids, new, part.track_digest, part.track_varies)
+        # Known tracks have their artist and album already: only those of new tracks are looked up.
+        artists, new_artists = self._artist_ids.assign_used(part.artist_uri, part.track_artist[new])
+        albums, new_albums = self._album_ids.assign_used(part.album_uri, part.track_album[new])
+        uris, names = (column.take(pa.array(new)) for column in (part.track_uri, part.track_name))
+        columns = (track_ids[new], uris, names, artists, albums, part.track_duration[new])
+        self._tracks.append(_make_table(TRACKS_SCHEMA, *columns))
+        for schema, tables, (ids, rows), uri, name in (
+            (ARTISTS_SCHEMA, self._artists, new_artists, part.artist_uri, part.artist_name),
+            (ALBUMS_SCHEMA, self._albums, new_albums, part.album_uri, part.album_name),
         ):
-            tables.append(_make_table(schema, ids[rows], uri.take(pa.array(rows)), name.take(pa.array(rows))))
+            tables.append(_make_table(schema, ids, uri.take(pa.array(rows)), name.take(pa.array(rows))))
         count = len(part.lengths)
         playlist_ids = np.arange(self.num_playlists, self.num_playlists + count, dtype=np.int32)
         self._playlists.append(_make_table(PLAYLISTS_SCHEMA, playlist_ids, *part.playlists.columns))
@@ -300,7 +298,7 @@ class _Merger:
             tracks=pa.concat_tables(self._tracks).combine_chunks(),
             memberships=_make_table(MEMBERSHIPS_SCHEMA, owners, positions.astype(np.int32), entries),
         )
-        return tables, self._facts.count_varying()
+        return tables, self._digests.count_varying()
 
 
 def _make_table(schema: pa.Schema, *columns: Any) -> pa.Table:
