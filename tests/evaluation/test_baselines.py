@@ -2,11 +2,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from implicit.nearest_neighbours import CosineRecommender
-from playlist_pipeline.corpus.sequences import PackedSequences
-from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary
 from scipy.sparse import csr_matrix
 
 from playlist_pipeline.config import EvaluateConfig
+from playlist_pipeline.corpus.sequences import PackedSequences
+from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary
 from playlist_pipeline.evaluation import baselines
 from playlist_pipeline.evaluation.baselines import ItemKNN, Popularity, fit_baselines
 

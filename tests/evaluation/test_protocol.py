@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary
 
 from playlist_pipeline.config import EvaluateConfig
+from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.evaluation import protocol
 from playlist_pipeline.evaluation.protocol import (

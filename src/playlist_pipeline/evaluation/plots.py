@@ -50,6 +50,7 @@ def plot_quality(metrics: Mapping[str, Any]) -> go.Figure:
                 },
             )
             figure.add_trace(trace, row=index // COLUMNS + 1, col=index % COLUMNS + 1)
+    figure.update_annotations(font_size=12)
     figure.update_xaxes(type="category", title_text="seeds")
     figure.update_yaxes(rangemode="tozero")
     figure.update_layout(
