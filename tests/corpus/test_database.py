@@ -129,8 +129,8 @@ def _set(table, column, row, value):
 @pytest.mark.parametrize(
     ("name", "column", "row", "value", "message"),
     [
-        ("tracks", "artist_id", 4, 77, "tracks, row 4: refers to a row that artists does not have"),
-        ("tracks", "album_id", 2, 77, "tracks, row 2: refers to a row that albums does not have"),
+        ("tracks", "artist_id", 4, 77, "tracks row with track_id 4: artist_id 77 is not in artists"),
+        ("tracks", "album_id", 2, 77, "tracks row with track_id 2: album_id 77 is not in albums"),
         ("memberships", "track_id", 5, 77, "memberships, row 5: track_id 77 does not exist"),
         ("memberships", "playlist_id", 14, 77, "memberships, row 14: playlist_id 77 does not exist"),
         ("memberships", "position", 1, 0, "a row of memberships is not allowed"),
@@ -150,22 +150,41 @@ def test_broken_rows_are_refused_and_nothing_is_left(tmp_path, corpus, name, col
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("catalog.db", b"what was there before")]
 
 
-def test_foreign_keys_of_memberships_are_checked_in_the_file_too(tmp_path, corpus):
-    build_database(tmp_path / "c.db", *corpus)
-    for statement, message in (
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
         (
             "UPDATE memberships SET track_id = 77 WHERE playlist_id = 2 AND position = 1",
-            "playlist_id 2, position 1 .track",
+            "memberships row with playlist_id 2, position 1: track_id 77 is not in tracks",
         ),
-        ("DELETE FROM playlists WHERE playlist_id = 3", "playlist_id 3, position 0 .* playlists does not have"),
-    ):
-        with closing(sqlite3.connect(tmp_path / "c.db")) as connection:
-            connection.execute(statement)
-            connection.execute("DELETE FROM splits WHERE playlist_id = 3")
-            assert connection.execute("PRAGMA foreign_key_check (memberships)").fetchall()
-            with pytest.raises(UserError, match=message):
-                database_module._check_foreign_keys(connection)
-            connection.rollback()
+        (
+            "INSERT INTO memberships VALUES (77, 0, 0)",
+            "memberships row with playlist_id 77, position 0: playlist_id 77 is not in playlists",
+        ),
+        (
+            "DELETE FROM playlists WHERE playlist_id = 3",
+            "splits row with playlist_id 3: playlist_id 3 is not in playlists",
+        ),
+    ],
+)
+def test_foreign_keys_are_checked_in_the_file(tmp_path, corpus, statement, message):
+    build_database(tmp_path / "c.db", *corpus)
+    with closing(sqlite3.connect(tmp_path / "c.db")) as connection:
+        database_module._check_foreign_keys(connection)
+        connection.execute(statement)
+        with pytest.raises(UserError, match=message):
+            database_module._check_foreign_keys(connection)
+
+
+def test_every_declared_reference_is_checked(tmp_path, corpus):
+    build_database(tmp_path / "c.db", *corpus)
+    declared = set()
+    with closing(sqlite3.connect(tmp_path / "c.db")) as connection:
+        for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+            for _, _, parent, column, to, *_ in connection.execute(f"PRAGMA foreign_key_list ({table})"):
+                assert column == to
+                declared.add((table, column, parent))
+    assert declared == {(table, column, parent) for table, _, column, parent in database_module.REFERENCES}
 
 
 def test_a_full_disk_is_one_line(tmp_path, corpus, monkeypatch):

@@ -34,12 +34,22 @@ SCHEMA_VERSION = 1
 PARAMETERS_AT_A_TIME = 960
 ROWS_AT_A_TIME = 1 << 16
 
+# What schema.sql declares: table, columns that name a row, referring column (of the same name there), parent.
+REFERENCES = (
+    ("tracks", ("track_id",), "artist_id", "artists"),
+    ("tracks", ("track_id",), "album_id", "albums"),
+    ("splits", ("playlist_id",), "playlist_id", "playlists"),
+    ("memberships", ("playlist_id", "position"), "playlist_id", "playlists"),
+    ("memberships", ("playlist_id", "position"), "track_id", "tracks"),
+)
+
 WORDS_AT_MOST = 24
 DASHES_AT_MOST = 8
 NEAR_CANDIDATES = 400
 NEAR_TEXT_LENGTH = 120
 NEAR_WORDS = 6
-NEAR_PHRASES = 60
+NEAR_TERMS = 10
+NEAR_COMMON = 20_000
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ACCENTS = re.compile(r"[\u0300-\u036f]")
 _WORD = re.compile(r"\w+")
@@ -201,34 +211,27 @@ def _name_duplicate(connection: sqlite3.Connection, error: sqlite3.IntegrityErro
 
 
 def _check_foreign_keys(connection: sqlite3.Connection) -> None:
-    """Check every reference in the finished file.
+    """Check every declared reference in the finished file.
 
-    ``PRAGMA foreign_key_check`` looks up the parent of each row. For memberships, far the biggest table, the same
-    check on its distinct keys, read off its two indexes, takes a tenth of the time.
+    This finds what ``PRAGMA foreign_key_check`` finds. That looks up the parent of each row; looking up the distinct
+    values, read off an index, takes a tenth of the time.
 
     Raises:
         UserError: Names the table and the row.
     """
-    for table in ("tracks", "splits"):
-        for _, row_id, parent, _ in connection.execute(f"PRAGMA foreign_key_check ({table})"):
-            raise UserError(_describe_orphan(table, f"row {row_id}", parent))
-    for column, parent in (("playlist_id", "playlists"), ("track_id", "tracks")):
+    for table, row, column, parent in REFERENCES:
         orphan = connection.execute(
-            f"SELECT {column} FROM (SELECT DISTINCT {column} FROM memberships) "
+            f"SELECT {column} FROM (SELECT DISTINCT {column} FROM {table}) "
             f"WHERE {column} NOT IN (SELECT {column} FROM {parent}) LIMIT 1"
         ).fetchone()
         if orphan:
-            query = f"SELECT playlist_id, position FROM memberships WHERE {column} = ? LIMIT 1"
-            playlist_id, position = connection.execute(query, orphan).fetchone()
-            row = f"playlist_id {playlist_id}, position {position} ({column} {orphan[0]})"
-            raise UserError(_describe_orphan("memberships", row, parent))
-
-
-def _describe_orphan(table: str, row: str, parent: str) -> str:
-    return (
-        f"catalog database: {table}, {row}: refers to a row that {parent} does not have: "
-        "the tables come from different runs; run the pipelines extract and split again"
-    )
+            query = f"SELECT {', '.join(row)} FROM {table} WHERE {column} = ? ORDER BY {', '.join(row)} LIMIT 1"
+            ids = zip(row, connection.execute(query, orphan).fetchone(), strict=True)
+            raise UserError(
+                f"catalog database: {table} row with {', '.join(f'{name} {value}' for name, value in ids)}: "
+                f"{column} {orphan[0]} is not in {parent}: "
+                "the tables come from different runs; run the pipelines extract and split again"
+            )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -373,9 +376,10 @@ class Database:
         # A word in the title weighs more than one in the album, and a frequent track more than a rare one.
         sql = (
             "SELECT v.uri, v.track, v.artist, v.album, v.training_count FROM ("
-            "SELECT n.rowid AS track_id, bm25(names, 4.0, 3.0, 1.0) AS score FROM names n WHERE names MATCH ?"
-            ") JOIN track_names v USING (track_id) "
-            "ORDER BY score * (1.0 + 0.2 * log1p(v.training_count)), v.training_count DESC, v.uri LIMIT ?"
+            "SELECT t.track_id, bm25(names, 4.0, 3.0, 1.0) * (1.0 + 0.2 * log1p(t.training_count)) AS score "
+            "FROM names n JOIN tracks t ON t.track_id = n.rowid WHERE names MATCH ? "
+            "ORDER BY score, t.training_count DESC, t.uri LIMIT ?) m "
+            "JOIN track_names v ON v.track_id = m.track_id ORDER BY m.score, v.training_count DESC, v.uri"
         )
         return [TrackRow(*row) for row in self._query(sql, (query, limit))]
 
@@ -389,22 +393,23 @@ class Database:
     def nearest_names(self, text: str, limit: int = 5) -> list[str]:
         """Return names like ``text``, the most similar first, as "artist - title", for a text that finds nothing.
 
-        Candidates have a word that is in the text, is one edit away from a word of it, or begins with the same three
-        letters.
+        Candidates have a word that is in the text or one edit away from a word of it, or that begins with the same
+        three letters as a word for which there is none; words that very many tracks have are passed over.
         """
         text = _clean(text)[:NEAR_TEXT_LENGTH]
         key = fold_name(text)
-        words = list(dict.fromkeys(_WORD.findall(key)))[:NEAR_WORDS]
-        edited = [edit for word in words if len(word) > 3 for edit in _edit_once(word)]
-        known = []
-        for start in range(0, len(edited), 500):
-            some = edited[start : start + 500]
-            known += self._query(f"SELECT term FROM temp.terms WHERE term IN ({', '.join('?' * len(some))})", some)
-        phrases = [f'"{word}"' for word in (*words, *(term for (term,) in known))]
-        phrases += [f'"{word[:3]}"*' for word in words if len(word) > 3]
+        rare: list[str] = []
+        common: list[str] = []
+        for word in list(dict.fromkeys(_WORD.findall(key)))[:NEAR_WORDS]:
+            known = self._count_terms([word, *(_edit_once(word) if len(word) > 3 else ())])
+            rare += [f'"{term}"' for term, count in known if count <= NEAR_COMMON][:NEAR_TERMS]
+            common += [f'"{term}"' for term, count in known if count > NEAR_COMMON]
+            if not known:
+                rare.append(f'"{word[:3]}"*')
+        phrases = rare or common[:1]
         if not phrases:
             return []
-        rows = self._match(" OR ".join(phrases[:NEAR_PHRASES]), NEAR_CANDIDATES)
+        rows = self._match(" OR ".join(phrases), NEAR_CANDIDATES)
         names = list(dict.fromkeys(f"{row.artist} - {row.name}" for row in rows))
 
         def likeness(name: str) -> float:
@@ -413,6 +418,15 @@ class Database:
             return max(difflib.SequenceMatcher(None, fold_name(form), key).ratio() for form in forms)
 
         return sorted(names, key=likeness, reverse=True)[:limit]
+
+    def _count_terms(self, words: list[str]) -> list[tuple[str, int]]:
+        """Return those words that names hold and in how many tracks, the most frequent first."""
+        found: list[tuple] = []
+        for start in range(0, len(words), 500):
+            some = words[start : start + 500]
+            marks = ", ".join("?" * len(some))
+            found += self._query(f"SELECT term, doc FROM temp.terms WHERE term IN ({marks})", some)
+        return sorted(found, key=lambda row: (-row[1], row[0]))
 
     def playlists_with(self, uri: str, limit: int = 100) -> list[PlaylistRow]:
         """Return playlists that hold the track with this URI, those with most followers first."""
