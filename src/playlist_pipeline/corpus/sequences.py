@@ -176,11 +176,12 @@ class SequenceStore:
     """The packed sequences of all parts.
 
     Attributes:
+        parts: One entry for each of ``SPLITS``.
         vocabulary_fingerprint: Of the vocabulary that the tokens belong to.
     """
 
     def __init__(self, parts: Mapping[str, PackedSequences], vocabulary_fingerprint: str) -> None:
-        self._parts = dict(parts)
+        self.parts = dict(parts)
         self.vocabulary_fingerprint = vocabulary_fingerprint
 
     def source(self, split: str, vocabulary: Vocabulary) -> PackedSequences:
@@ -189,14 +190,14 @@ class SequenceStore:
         Raises:
             UserError: The sequences were encoded with another vocabulary, or there is no such part.
         """
-        if split not in self._parts:
+        if split not in self.parts:
             raise UserError(f"sequences: no part is named {split!r}: give one of {', '.join(SPLITS)}")
         if vocabulary.fingerprint != self.vocabulary_fingerprint:
             raise UserError(
                 f"sequences were encoded with vocabulary {self.vocabulary_fingerprint[:12]}, not "
                 f"{vocabulary.fingerprint[:12]}: run the pipeline vocabulary again"
             )
-        return self._parts[split]
+        return self.parts[split]
 
 
 def load_sequences(path: str | Path) -> SequenceStore:
