@@ -107,6 +107,11 @@ class TestItemKNN:
         np.testing.assert_array_equal(ranked[0], even[1:9])
         np.testing.assert_array_equal(ranked[1], [token for token in odd if token not in (3, 7)][:8])
 
+    def test_a_seed_knows_its_nearest_only_and_ties_go_to_the_lower_token(self):
+        knn = make_knn([[6, 5, 4, 3], [7, 8], [7, 8]], num_tracks=6, num_neighbours=3)
+        # 3, 4, 5 and 6 are all alike; each knows 3, 4 and 5. The most popular follow.
+        np.testing.assert_array_equal(knn.rank(seeds_of([6], [3]), 4), [[3, 4, 5, 7], [4, 5, 7, 8]])
+
     def test_filled_with_popularity(self):
         knn = make_knn([[3, 4], [5, 6], [6], [6, 7, 5]], num_tracks=5)
         np.testing.assert_array_equal(knn.rank(seeds_of([3], [6, 5]), 6), [[4, 6, 5, 7, -1, -1], [7, 3, 4, -1, -1, -1]])

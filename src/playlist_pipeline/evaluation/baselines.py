@@ -142,12 +142,11 @@ class ItemKNN:
         ranked = np.full((len(seeds), k), PADDING, np.int32)
         for start in range(0, len(seeds), PLAYLISTS_PER_PRODUCT):
             scores = picks[start : start + PLAYLISTS_PER_PRODUCT] @ similarity
-            scores.sort_indices()
             for row, (start_, end) in enumerate(pairwise(scores.indptr), start):
                 given = asked[picks.indices[picks.indptr[row] : picks.indptr[row + 1]]]
                 candidates = scores.indices[start_:end]
                 values = np.where(np.isin(candidates, given), 0.0, scores.data[start_:end])
-                best = _find_largest(values, k)
+                best = _find_largest(values, candidates, k)
                 best = best[np.argsort(-values[best], kind="stable")]
                 best = best[values[best] > 0]
                 ranked[row, : len(best)] = candidates[best]
@@ -174,13 +173,13 @@ class ItemKNN:
 
     def _similarity_block(self, tokens: np.ndarray) -> sp.csr_matrix:
         shared = self._tracks[tokens] @ self._playlists  # playlists that hold both, [len(tokens), V]
-        shared.sort_indices()
         sizes = np.diff(shared.indptr)
         # The root is taken of whole numbers, so that equal similarities are equal in floating point too.
         norms = np.sqrt(np.repeat(self._counts[tokens], sizes).astype(np.float64) * self._counts[shared.indices])
         values = shared.data / norms
         kept = [
-            start + _find_largest(values[start:end], self._num_neighbours) for start, end in pairwise(shared.indptr)
+            start + _find_largest(values[start:end], shared.indices[start:end], self._num_neighbours)
+            for start, end in pairwise(shared.indptr)
         ]
         offsets = np.concatenate([[0], np.cumsum([len(places) for places in kept])])
         places = np.concatenate(kept)
@@ -230,11 +229,12 @@ def _chunks(seeds: Sequence[np.ndarray], size: int) -> Iterator[Sequence[np.ndar
     return (seeds[start : start + size] for start in range(0, len(seeds), size))
 
 
-def _find_largest(values: np.ndarray, k: int) -> np.ndarray:
-    """Find the ``k`` largest values: their places in rising order; of equal values the first ones."""
-    if len(values) <= k:
-        return np.arange(len(values))
-    bound = np.partition(values, len(values) - k)[len(values) - k]
-    keep = values > bound
-    keep[np.flatnonzero(values == bound)[: k - int(keep.sum())]] = True
-    return np.flatnonzero(keep)
+def _find_largest(values: np.ndarray, columns: np.ndarray, k: int) -> np.ndarray:
+    """Find the places of the ``k`` largest values, in rising order of column; of equal values the lower columns."""
+    places = np.arange(len(values))
+    if len(values) > k:
+        bound = np.partition(values, len(values) - k)[len(values) - k]
+        above, tied = np.flatnonzero(values > bound), np.flatnonzero(values == bound)
+        # Rows are not sorted by column: sorting them whole would take as long as making them.
+        places = np.concatenate([above, tied[np.argsort(columns[tied])[: k - len(above)]]])
+    return places[np.argsort(columns[places])]
