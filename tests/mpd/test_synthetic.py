@@ -218,7 +218,7 @@ def test_mpd_preset_has_the_published_sizes():
     weights = np.diff(
         synthetic._weigh_lengths(config.length_log_mean, config.length_log_sigma, config.shortest, config.longest)
     )
-    assert np.average(np.arange(5, 377), weights=weights) == pytest.approx(66.35, abs=0.5)
+    assert np.average(np.arange(5, 377), weights=weights) == pytest.approx(66.35, abs=0.1)
 
 
 def test_zip64_directory_is_readable(tmp_path, monkeypatch, tiny):

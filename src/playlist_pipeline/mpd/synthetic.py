@@ -31,6 +31,7 @@ import shutil
 import struct
 import sys
 import zlib
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -143,14 +144,14 @@ class SyntheticConfig:
             num_tracks=2_262_292,
             scenes_per_era=16,
             artist_exponent=16,
-            artist_offset=100,
-            track_exponent=12,
-            length_log_mean=3.878,
+            artist_offset=200,
+            track_exponent=15,
+            length_log_mean=3.885,
             length_log_sigma=0.85,
             shortest=5,
             longest=376,
             debut_slices=1000,
-            compression_level=3,
+            compression_level=5,
             bytes_per_track=120,
             seed=seed,
         )
@@ -269,6 +270,7 @@ class World(NamedTuple):
         track_weights: int64[T + 1], cumulative popularity.
         genre_weights: int64[G + 1], cumulative share of listening.
         guests: For each genre, the artists of other genres that also play it.
+        guest_weights: For each genre, the cumulative popularity of its guests.
     """
 
     scene_genre: Ints
@@ -283,6 +285,7 @@ class World(NamedTuple):
     track_weights: Ints
     genre_weights: Ints
     guests: tuple[Ints, ...]
+    guest_weights: tuple[Ints, ...]
 
 
 def _list_scenes(scenes_per_era: int) -> tuple[Ints, Ints, Floats]:
@@ -346,6 +349,9 @@ def build_world(config: SyntheticConfig) -> World:
     is_long[0] = 1.0
     album_tracks = _spread(config.num_tracks, config.num_albums, is_long, rng)
     artist_tracks = album_tracks[artist_albums]
+    track_weights = _weigh_tracks(config, weights, artist_tracks, rng)
+    popularity = np.diff(track_weights[artist_tracks]).astype(np.float64)
+    guests = _choose_guests(scene_genre, scene_artists, rng)
     return World(
         scene_genre=scene_genre,
         scene_era=scene_era,
@@ -356,9 +362,12 @@ def build_world(config: SyntheticConfig) -> World:
         artist_albums=artist_albums,
         artist_tracks=artist_tracks,
         album_tracks=album_tracks,
-        track_weights=_weigh_tracks(config, weights, artist_tracks, rng),
+        track_weights=track_weights,
         genre_weights=_accumulate(np.array([genre.weight for genre in words.GENRES])),
-        guests=_choose_guests(scene_genre, scene_artists, rng),
+        guests=guests,
+        guest_weights=tuple(
+            _accumulate(popularity[found]) if len(found) else np.zeros(1, np.int64) for found in guests
+        ),
     )
 
 
@@ -532,8 +541,7 @@ def _choose_piece_guests(heads: _Heads, world: World, playlist: Ints, slot: Ints
     for index, guests in enumerate(world.guests):
         rows = np.flatnonzero(genre == index)
         if len(guests) and len(rows):
-            weights = _accumulate(np.diff(world.track_weights[world.artist_tracks])[guests].astype(np.float64))
-            chosen[rows] = guests[_draw(weights, 0, len(guests), uniform[rows])]
+            chosen[rows] = guests[_draw(world.guest_weights[index], 0, len(guests), uniform[rows])]
     return chosen
 
 
@@ -624,23 +632,38 @@ def _escape(text: str) -> str:
 
 
 class _Template(NamedTuple):
-    """Literal texts and lists of words in turn; `size` is the number of names it can make."""
+    """Literal texts and lists of words in turn.
+
+    Attributes:
+        parts: Literal texts, and the lists to choose from.
+        again: For each part, whether its list has been used before.
+        size: The number of names it can make.
+        has_artist: Whether a literal holds the place of an artist's name.
+        filled: The names made so far, which bounds their memory by the sum of all sizes, some 60 MB.
+    """
 
     parts: tuple[str | tuple[str, ...], ...]
     again: tuple[bool, ...]
     size: int
+    has_artist: bool
+    filled: dict[int, str]
 
 
 _ERA_LISTS = tuple(tuple(map(_escape, era)) for era in words.ERA_WORDS)
 
 
+_ARTIST_PLACE = "\0"
+
+
 @functools.cache
 def _compile_template(genre: int, template: str, era: int) -> _Template:
+    if era >= 0 and "{e}" not in template:
+        return _compile_template(genre, template, -1)
     parts: list[str | tuple[str, ...]] = []
     again, seen, size = [], set(), 1
     for index, text in enumerate(re.split(r"\{(\w+)\}", template)):
         if index % 2 == 0 or text == "artist":
-            parts.append(_escape(text) if index % 2 == 0 else text)
+            parts.append(_escape(text) if index % 2 == 0 else _ARTIST_PLACE)
             again.append(False)
             continue
         choices = _ERA_LISTS[era] if text == "e" else tuple(map(_escape, words.GENRES[genre].lists[text]))
@@ -648,7 +671,7 @@ def _compile_template(genre: int, template: str, era: int) -> _Template:
         again.append(text in seen)
         size *= len(choices) - (text in seen)
         seen.add(text)
-    return _Template(tuple(parts), tuple(again), size)
+    return _Template(tuple(parts), tuple(again), size, "{artist}" in template, {})
 
 
 @functools.cache
@@ -660,12 +683,12 @@ def _find_stride(size: int) -> int:
     return stride
 
 
-def _fill_template(template: _Template, number: int, artist: str = "") -> str:
+def _spell_number(template: _Template, number: int) -> str:
     """Spells the name of a number in [0, size); a list used twice running gives two different words."""
     texts, last = [], -1
     for part, again in zip(template.parts, template.again, strict=True):
         if isinstance(part, str):
-            texts.append(artist if part == "artist" else part)
+            texts.append(part)
         elif again:
             number, digit = divmod(number, len(part) - 1)
             last = (last + 1 + digit) % len(part)
@@ -676,21 +699,25 @@ def _fill_template(template: _Template, number: int, artist: str = "") -> str:
     return "".join(texts)
 
 
+def _fill_template(template: _Template, number: int, artist: str = "") -> str:
+    text = template.filled.get(number)
+    if text is None:
+        text = template.filled[number] = _spell_number(template, number)
+    return text.replace(_ARTIST_PLACE, artist) if template.has_artist else text
+
+
 class _Names:
-    """Spells names from ids, escaped for JSON; artists' and albums' names of one slice are kept."""
+    """Spells names from ids, escaped for JSON; artists' names are kept, so an object serves one slice."""
 
     def __init__(self, world: World) -> None:
-        self._world = world
-        self._scene_artists = world.scene_artists
+        self._scenes = list(zip(world.scene_genre.tolist(), world.scene_era.tolist(), strict=True))
+        self._scene_artists = world.scene_artists.tolist()
         self._genre_artists = world.scene_artists[world.genre_scenes].tolist()
         self._artists: dict[int, str] = {}
-        scene_of = functools.partial(np.searchsorted, world.scene_artists, side="right")
-        self._scene_of = scene_of
 
     def locate(self, artist: int) -> tuple[int, int]:
         """Returns the genre and the era of an artist."""
-        scene = int(self._scene_of(artist)) - 1
-        return int(self._world.scene_genre[scene]), int(self._world.scene_era[scene])
+        return self._scenes[bisect_right(self._scene_artists, artist) - 1]
 
     def spell_artist(self, artist: int) -> str:
         """Returns the artist's name; hardly two artists share one."""
@@ -715,7 +742,7 @@ class _Names:
         code, second = divmod(code, count)
         template = _compile_template(genre, templates[min(first, second)], era)
         artist = ""
-        if "artist" in template.parts:
+        if template.has_artist:
             low, high = self._genre_artists[genre], self._genre_artists[genre + 1]
             artist = self.spell_artist(low + (code >> 20) % (high - low))
         return _fill_template(template, code % template.size, artist)
