@@ -105,8 +105,8 @@ def tiny_config():
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_config):
-    """Random weights over 40 tokens, scaled up so that the logits differ clearly."""
-    model = Transformer(tiny_config, vocabulary_size=40, rngs=nnx.Rngs(0))
+    """Random weights over 30 tokens, scaled up so that the logits differ clearly."""
+    model = Transformer(tiny_config, vocabulary_size=30, rngs=nnx.Rngs(0))
     model.embedding.table[...] = model.embedding.table[...] * 30
     return model
 

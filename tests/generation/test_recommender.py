@@ -32,16 +32,16 @@ def list_uris(playlist):
 
 
 def test_rank_follows_the_circle(circle):
-    ranked = Recommender(circle, batch_size=2).rank([np.array([5]), np.array([5, 6]), np.array([], int)], 4)
+    ranked = Recommender(circle, batch_size=2).rank([np.array([5]), np.array([5, 6]), np.array([], int)], 12)
     # Token 5 lies between 4 and 6; the query of <start> alone is zero, and so are all scores.
     assert set(ranked[0][:2]) == {4, 6}
     assert ranked[1].tolist()[0] == 7
-    assert ranked[2].tolist() == [3, 4, 5, 6]
+    assert ranked[2].tolist() == [*range(3, 14), -1]
     assert ranked.dtype == np.int32
 
 
 def test_rank_fills_up_with_padding(circle):
-    ranked = Recommender(circle).rank([np.array([5, UNK])], 12)
+    ranked = Recommender(circle, batch_size=2).rank([np.array([5, UNK])], 12)
     assert sorted(ranked[0].tolist()) == [-1, -1, 3, 4, *range(6, 14)]
     assert ranked[0, -2:].tolist() == [-1, -1]
 
@@ -103,9 +103,9 @@ def test_short_playlists_say_why(recommender):
 
 
 def test_dictionary_is_json_and_holds_the_settings(recommender):
-    playlist = recommender.complete([make_uri(10)], length=3, top_k=5, temperature=2.0, eop_weight=0.5, seed=9)
+    playlist = recommender.complete([make_uri(10)], length=3, top_k=20, temperature=2.0, eop_weight=0.5, seed=9)
     document = json.loads(json.dumps(playlist.to_dict()))
-    assert document["settings"] == {"length": 3, "top_k": 5, "temperature": 2.0, "eop_weight": 0.5}
+    assert document["settings"] == {"length": 3, "top_k": 20, "temperature": 2.0, "eop_weight": 0.5}
     assert document["seed"] == 9
     assert document["seeds"][0]["name"] == "Bell\x07 & <b>tags</b>"
 
@@ -144,7 +144,7 @@ def test_load_from_a_workspace_and_from_a_model_folder(workspace, recommender):
     playlist = nameless.complete([make_uri(8)], length=6)
     assert list_uris(playlist) == list_uris(expected)
     assert {track.name for track in playlist.tracks} == {None}
-    assert nameless.recommend([make_uri(8)], k=2)["name"].tolist() == [None, None]
+    assert nameless.recommend([make_uri(8)], k=3)["name"].tolist() == [None] * 3
 
 
 def test_load_says_how_to_make_a_model(tmp_path):
