@@ -5,9 +5,11 @@ Every class checks types and ranges when it is made; Kedro makes them before any
 """
 
 import dataclasses
+import difflib
 import math
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -71,9 +73,14 @@ class Config:
     def _require_one_of(self, name: str, choices: tuple[str, ...]) -> None:
         self._require(name, getattr(self, name) in choices, "one of " + ", ".join(choices))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a plain dictionary that JSON can hold."""
-        return dataclasses.asdict(self)
+    def to_dict(self, *, only_result: bool = False) -> dict[str, Any]:
+        """Return the fields as a plain dictionary that JSON can hold.
+
+        Args:
+            only_result: Leave out the fields that no result depends on, such as the number of workers.
+        """
+        fields = [field.name for field in dataclasses.fields(self) if not (only_result and field.metadata.get("idle"))]
+        return {name: getattr(self, name) for name in fields}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +95,7 @@ class ExtractConfig(Config):
 
     KEY = "extract"
     strict: bool
-    num_workers: int
+    num_workers: int = dataclasses.field(metadata={"idle": True})
     max_problems: int
 
     def __post_init__(self) -> None:
@@ -301,3 +308,36 @@ class GenerateConfig(Config):
         self._require_at_least(0, "num_examples", "num_example_seeds", "eop_weight", "seed")
         self._require_at_least(1, "length", "top_k")
         self._require("temperature", self.temperature > 0, "a positive number")
+
+
+CONFIG_CLASSES: dict[str, type[Config]] = {
+    cls.KEY: cls
+    for cls in (
+        ExtractConfig,
+        SplitConfig,
+        VocabularyConfig,
+        ModelConfig,
+        TrainConfig,
+        EvaluateConfig,
+        GenerateConfig,
+    )
+}
+
+
+def make_config(key: str, values: Mapping[str, Any]) -> Config:
+    """Return the checked parameters of one top-level key.
+
+    Raises:
+        ConfigError: A value is not allowed, or a name is missing or unknown.
+    """
+    cls = CONFIG_CLASSES[key]
+    names = [field.name for field in dataclasses.fields(cls)]
+    for name in values:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(names)
+            raise ConfigError(f"parameter {key}.{name} is unknown: {hint}")
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise ConfigError(f"parameter {key}.{missing[0]} is missing from the configuration")
+    return cls(**values)

@@ -1,0 +1,21 @@
+"""Kedro datasets of our own: handles on things that Kedro has no dataset for."""
+
+from playlist_pipeline.datasets.archive_dataset import ArchiveDataset
+from playlist_pipeline.datasets.checkpoints_dataset import CheckpointsDataset
+from playlist_pipeline.datasets.database_dataset import DatabaseDataset
+from playlist_pipeline.datasets.model_dataset import ModelDataset
+from playlist_pipeline.datasets.run_manifest_dataset import RunManifestDataset
+from playlist_pipeline.datasets.seeds_dataset import SeedsDataset
+from playlist_pipeline.datasets.sequences_dataset import SequencesDataset
+from playlist_pipeline.datasets.table_dataset import TableDataset
+
+__all__ = [
+    "ArchiveDataset",
+    "CheckpointsDataset",
+    "DatabaseDataset",
+    "ModelDataset",
+    "RunManifestDataset",
+    "SeedsDataset",
+    "SequencesDataset",
+    "TableDataset",
+]

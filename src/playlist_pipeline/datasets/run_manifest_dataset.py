@@ -1,0 +1,53 @@
+"""``RunManifestDataset``: a handle on the run manifest."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+
+from playlist_pipeline.manifest import RunManifest
+
+
+class RunManifestDataset(AbstractDataset[RunManifest, RunManifest]):
+    """``RunManifestDataset`` loads the manifest of a workspace, an empty one if there is none yet.
+
+    Example usage for the YAML API:
+
+    ```yaml
+    run_manifest:
+      type: playlist_pipeline.datasets.RunManifestDataset
+      filepath: data/08_reporting/run_manifest.json
+    ```
+
+    Example usage for the Python API:
+
+    ```python
+    from playlist_pipeline.datasets import RunManifestDataset
+
+    manifest = RunManifestDataset(filepath="data/08_reporting/run_manifest.json").load()
+    ```
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Make the dataset.
+
+        Args:
+            filepath: The JSON file.
+            metadata: Ignored by Kedro; read by plugins.
+        """
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> RunManifest:
+        """Return the manifest."""
+        return RunManifest(self._filepath)
+
+    def save(self, data: RunManifest) -> None:
+        """Write the manifest to its own file."""
+        data.save()
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

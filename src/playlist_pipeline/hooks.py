@@ -1,0 +1,184 @@
+"""Kedro hooks: refuse unknown parameters, and keep the run manifest."""
+
+import difflib
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from playlist_pipeline.config import CONFIG_CLASSES, Config, make_config
+from playlist_pipeline.data_catalog import ManifestCatalog
+from playlist_pipeline.errors import UserError
+from playlist_pipeline.manifest import (
+    RunManifest,
+    code_fingerprint,
+    describe_environment,
+    digest_of,
+    fingerprint_of,
+    size_of,
+)
+from playlist_pipeline.pipeline_registry import register_pipelines
+
+LOGGER = logging.getLogger(__name__)
+# Given with --params and read by the catalog and by globals, not by nodes.
+PLACES = ("archive", "workspace", "seeds_file")
+
+
+class ParameterHooks:
+    """Refuses bad parameters of all pipelines at once, unknown ones too, which Kedro would ignore at the top level."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check names and values before any dataset is made.
+
+        Raises:
+            UserError: A name is unknown or missing, or a value is not allowed.
+        """
+        parameters = context.config_loader["parameters"]
+        known = [*CONFIG_CLASSES, *PLACES]
+        for name in parameters:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
+                raise UserError(f"parameter {name} is unknown: {hint}")
+        for key in CONFIG_CLASSES:
+            make_config(key, parameters.get(key) or {})
+
+
+class ManifestHooks:
+    """Keeps the run manifest, marks stale artifacts, and refuses inputs that no finished run has made.
+
+    A node's fingerprint is a digest of its name, the sources that it uses, its parameters and its inputs'
+    fingerprints. Node hooks do not run under Kedro's ParallelRunner; use the default runner.
+    """
+
+    def __init__(self) -> None:
+        self._project_path = Path.cwd()
+        self._catalog = DataCatalog()
+        self._manifest: RunManifest | None = None
+        self._fingerprints: dict[str, str] = {}
+        self._node_names: list[str] = []
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember where the project lies."""
+        self._project_path = context.project_path
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: ManifestCatalog) -> None:
+        """Check the run's inputs against the manifest and mark what is stale.
+
+        Raises:
+            UserError: An input of the run was not finished by an earlier one.
+        """
+        self._catalog, self._manifest = catalog, catalog.load("run_manifest")
+        self._node_names = [node.name for node in pipeline.nodes]
+        manifest = self._manifest
+        everything = register_pipelines()
+        maker = {_bare(name): node for node in everything["__default__"].nodes for name in node.outputs}
+        self._refuse_unfinished(pipeline, manifest, everything, maker)
+
+        planned = self._plan(everything["__default__"], manifest)
+        stale = {name for name in maker if not self._is_current(name, planned, manifest)}
+        for name in sorted(stale & {_bare(name) for name in pipeline.inputs()}):
+            LOGGER.warning("%s was made from other inputs, parameters or code than today's; it is used as it is", name)
+        outputs = {name for node in pipeline.nodes for name in node.outputs}
+        catalog.stale = frozenset(name for name in outputs if _bare(name) in stale)
+        manifest.run = {
+            "pipelines": run_params["pipeline_names"] or ["__default__"],
+            "env": run_params["env"],
+            "parameters": {key: self._parameters(f"params:{key}").to_dict() for key in CONFIG_CLASSES},
+            **describe_environment(self._project_path),
+        }
+
+    def _refuse_unfinished(
+        self, pipeline: Pipeline, manifest: RunManifest, everything: Mapping[str, Pipeline], maker: Mapping[str, Node]
+    ) -> None:
+        for name in sorted(pipeline.inputs()):
+            if _bare(name) not in maker:
+                continue
+            path = _path_of(self._catalog, name)
+            if _bare(name) not in manifest.artifacts or not path.exists():
+                owner = next(key for key, value in everything.items() if maker[_bare(name)] in value.nodes)
+                raise UserError(
+                    f"{_bare(name)} ({path}) is missing, or the run that was to make it did not finish; "
+                    f"make it with: kedro run --pipelines={owner}"
+                )
+
+    def _plan(self, pipeline: Pipeline, manifest: RunManifest) -> dict[str, str]:
+        """Return the fingerprint that each artifact would have if the whole pipeline ran now."""
+        planned: dict[str, str] = {}
+        for name in sorted(pipeline.inputs()):
+            if not name.startswith("param"):
+                planned[_bare(name)] = self._raw_fingerprint(name) or manifest.inputs.get(_bare(name), "")
+        manifest.inputs = dict(planned)
+        for node in pipeline.nodes:
+            fingerprint = self._fingerprint(node, planned.__getitem__)
+            planned |= {_bare(name): fingerprint for name in node.outputs}
+        return planned
+
+    def _fingerprint(self, node: Node, input_fingerprint: Callable[[str], str]) -> str:
+        inputs = {
+            name: self._parameters(name).to_dict(only_result=True)
+            if name.startswith("params:")
+            else input_fingerprint(_bare(name))
+            for name in node.inputs
+        }
+        return fingerprint_of([node.name, code_fingerprint(node.func.__module__), inputs])
+
+    def _parameters(self, name: str) -> Config:
+        """Return a parameters object; Kedro makes those of the pipelines that run, the others are dictionaries."""
+        value = self._catalog.load(name)
+        return value if isinstance(value, Config) else make_config(name.removeprefix("params:"), value)
+
+    def _raw_fingerprint(self, name: str) -> str | None:
+        """Return the fingerprint of an input that no node makes; None if it cannot be read now."""
+        dataset = self._catalog.get(name)
+        if hasattr(dataset, "fingerprint"):
+            try:
+                return dataset.fingerprint()
+            except UserError:
+                return None
+        path = _path_of(self._catalog, name)
+        return digest_of(path) if path.exists() else None
+
+    def _is_current(self, name: str, planned: Mapping[str, str], manifest: RunManifest) -> bool:
+        line = manifest.artifacts.get(name)
+        return (
+            line is not None
+            and line.fingerprint == planned[name]
+            and line.bytes == size_of(_path_of(self._catalog, name))
+        )
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Strike the node's outputs from the manifest before they are made again."""
+        if self._manifest is None:
+            return
+        LOGGER.info("%s (%d of %d)", node.name, self._node_names.index(node.name) + 1, len(self._node_names))
+        self._manifest.forget([_bare(name) for name in node.outputs])
+        known = {name: line.fingerprint for name, line in self._manifest.artifacts.items()} | self._manifest.inputs
+        self._fingerprints[node.name] = self._fingerprint(node, known.__getitem__)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Write the manifest's line of an artifact that is whole now."""
+        if self._manifest is not None:
+            path = _path_of(self._catalog, dataset_name)
+            self._manifest.record(_bare(dataset_name), self._fingerprints[node.name], path)
+
+
+def _bare(name: str) -> str:
+    """Return a dataset's name without its transcoding."""
+    return name.partition("@")[0]
+
+
+def _path_of(catalog: DataCatalog, name: str) -> Path:
+    # kedro-datasets name it `_filepath` throughout; there is no public accessor.
+    return Path(str(catalog.get(name)._filepath))  # type: ignore[union-attr]

@@ -1,0 +1,148 @@
+"""The standard tests of each dataset: save and load, existence, missing data, description, what it refuses."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from kedro.io import DataCatalog, DatasetError
+
+from playlist_pipeline.datasets import (
+    ArchiveDataset,
+    CheckpointsDataset,
+    DatabaseDataset,
+    ModelDataset,
+    RunManifestDataset,
+    SeedsDataset,
+    SequencesDataset,
+    TableDataset,
+)
+from playlist_pipeline.errors import UserError
+from playlist_pipeline.manifest import RunManifest
+
+ALL = [
+    ArchiveDataset,
+    CheckpointsDataset,
+    DatabaseDataset,
+    ModelDataset,
+    RunManifestDataset,
+    SeedsDataset,
+    SequencesDataset,
+    TableDataset,
+]
+
+
+@pytest.mark.parametrize("cls", ALL)
+class TestEveryDataset:
+    def test_is_made_from_configuration_with_metadata(self, cls, tmp_path: Path) -> None:
+        entry = {
+            "type": f"playlist_pipeline.datasets.{cls.__name__}",
+            "filepath": str(tmp_path / "x"),
+            "metadata": {"kedro-viz": {"layer": "raw"}},
+        }
+        dataset = DataCatalog.from_config({"it": entry})["it"]
+        assert isinstance(dataset, cls)
+        assert dataset.metadata == {"kedro-viz": {"layer": "raw"}}
+        assert dataset._describe()["filepath"] == str(tmp_path / "x")
+
+    def test_does_not_exist_before_it_is_saved(self, cls, tmp_path: Path) -> None:
+        assert not cls(filepath=str(tmp_path / "missing")).exists()
+
+    def test_takes_keywords_only(self, cls, tmp_path: Path) -> None:
+        with pytest.raises(TypeError):
+            cls(str(tmp_path))
+
+
+class TestArchiveDataset:
+    def test_loads_a_handle_and_refuses_to_save(self, make_archive, tmp_path: Path) -> None:
+        dataset = ArchiveDataset(filepath=str(make_archive(tmp_path)))
+        assert dataset.exists()
+        assert dataset.fingerprint() == dataset.load().fingerprint
+        with pytest.raises(DatasetError, match="raw data"):
+            dataset.save("anything")
+
+    def test_missing_archive(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"missing\.zip"):
+            ArchiveDataset(filepath=str(tmp_path / "missing.zip")).fingerprint()
+
+
+class TestTableDataset:
+    def test_save_and_load(self, tmp_path: Path) -> None:
+        dataset = TableDataset(filepath=str(tmp_path / "deep" / "table.parquet"))
+        table = pa.table({"a": pa.array([1, 2], pa.int32()), "b": ["x", None]})
+        dataset.save(table)
+        assert dataset.exists()
+        assert dataset.load().equals(table)
+        assert [path.name for path in (tmp_path / "deep").iterdir()] == ["table.parquet"]
+
+    def test_save_args(self, tmp_path: Path) -> None:
+        path = tmp_path / "table.parquet"
+        TableDataset(filepath=str(path), save_args={"compression": "snappy"}).save(pa.table({"a": [1]}))
+        assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "SNAPPY"
+
+    def test_a_save_that_fails_keeps_the_old_table(self, tmp_path: Path) -> None:
+        dataset = TableDataset(filepath=str(tmp_path / "table.parquet"))
+        dataset.save(pa.table({"a": [1]}))
+        with pytest.raises(DatasetError):
+            dataset.save("no table")
+        assert dataset.load().to_pydict() == {"a": [1]}
+
+    def test_missing_file(self, tmp_path: Path) -> None:
+        with pytest.raises(DatasetError, match=r"missing\.parquet"):
+            TableDataset(filepath=str(tmp_path / "missing.parquet")).load()
+
+
+class TestSeedsDataset:
+    @pytest.mark.parametrize(
+        ("text", "seeds"),
+        [
+            ("", []),
+            ("# only a comment\n#\n\n", []),
+            ("#1 Crush\u2028x\n", [["#1 Crush\u2028x"]]),
+            ("A - B\nC, D - E\n", [["A - B", "C, D - E"]]),
+            ("\n\nA - B\n\n\n# x\nC - D\n", [["A - B"], ["C - D"]]),
+            ("<start>\n", [[]]),
+            ("<start>\n\nA - B\n", [[], ["A - B"]]),
+            ("\ufeffA - B\r\n", [["A - B"]]),
+        ],
+    )
+    def test_blocks_of_lines_are_playlists(self, text: str, seeds: list, tmp_path: Path) -> None:
+        path = tmp_path / "seeds.txt"
+        path.write_bytes(text.encode())
+        assert SeedsDataset(filepath=str(path)).load() == seeds
+
+    def test_save_and_load(self, tmp_path: Path) -> None:
+        dataset = SeedsDataset(filepath=str(tmp_path / "seeds.txt"))
+        dataset.save([["A - B", "é"], [], ["C"]])
+        assert dataset.exists()
+        assert dataset.load() == [["A - B", "é"], [], ["C"]]
+
+    @pytest.mark.parametrize("content", [None, b"\xff\xfe\xfa"])
+    def test_unreadable_files_are_named(self, content: bytes | None, tmp_path: Path) -> None:
+        path = tmp_path / "seeds.txt"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(DatasetError) as error:
+            SeedsDataset(filepath=str(path)).load()
+        assert str(error.value.__cause__).startswith(f"{path} cannot be read as seeds")
+        assert "\n" not in str(error.value.__cause__)
+
+
+class TestRunManifestDataset:
+    def test_save_and_load(self, tmp_path: Path) -> None:
+        dataset = RunManifestDataset(filepath=str(tmp_path / "manifest.json"))
+        manifest = dataset.load()
+        assert isinstance(manifest, RunManifest)
+        manifest.run = {"commit": "abc"}
+        dataset.save(manifest)
+        assert dataset.exists()
+        assert dataset.load().run == {"commit": "abc"}
+
+
+class TestCheckpointsDataset:
+    def test_loads_a_store_and_refuses_to_save(self, tmp_path: Path) -> None:
+        dataset = CheckpointsDataset(filepath=str(tmp_path / "checkpoints"))
+        assert Path(dataset.load().root) == tmp_path / "checkpoints"
+        assert dataset.fingerprint() == "checkpoints"
+        with pytest.raises(DatasetError, match="handle"):
+            dataset.save("anything")

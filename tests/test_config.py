@@ -1,0 +1,76 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from playlist_pipeline.config import CONFIG_CLASSES, ConfigError, make_config
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def values_of(key: str) -> dict:
+    for path in sorted((CONF / "base").glob("parameters_*.yml")):
+        content = yaml.safe_load(path.read_text("utf-8"))
+        if key in content:
+            return {name: 0 if value == "${globals:seed}" else value for name, value in content[key].items()}
+    raise AssertionError(f"no parameters file has {key}")
+
+
+@pytest.mark.parametrize("key", CONFIG_CLASSES)
+def test_base_parameters_are_complete_and_allowed(key: str) -> None:
+    config = make_config(key, values_of(key))
+    assert set(config.to_dict()) == set(values_of(key))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 1
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("mpd/parameters_*.yml")), ids=lambda path: path.name)
+def test_overlays_name_known_parameters_only(path: Path) -> None:
+    for key, values in yaml.safe_load(path.read_text("utf-8")).items():
+        make_config(key, values_of(key) | values)
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "value", "allowed"),
+    [
+        ("extract", "num_workers", 0, "1 or more"),
+        ("extract", "strict", "yes", "a value of type bool"),
+        ("extract", "num_workers", True, "a value of type int"),
+        ("split", "rule", "random", "one of permutation, hash"),
+        ("split", "train_fraction", 1.5, "a number between 0 and 1, both excluded"),
+        ("split", "validation_fraction", 0.3, "less than 1 - train_fraction (0.2), so that a test part is left"),
+        ("vocabulary", "min_count", 1.5, "a value of type int"),
+        ("model", "num_heads", 3, "a divisor of embed_dim (128)"),
+        ("model", "dropout", 1.0, "at least 0 and less than 1"),
+        ("train", "learning_rate", float("nan"), "a value of type float"),
+        ("train", "learning_rate", "fast", "a value of type float"),
+        ("train", "max_steps", 0, "1 or more, or null for no limit"),
+        ("train", "loss", "hinge", "one of label_in_denominator, negatives_only"),
+        ("evaluate", "num_seeds", [1, 0], "a list of numbers of 1 or more"),
+        ("evaluate", "baselines", ["magic"], "a list of item_knn, popularity"),
+        ("generate", "temperature", 0, "a positive number"),
+        ("generate", "seeds", ["one"], "a value of type tuple[tuple[str, ...], ...]"),
+    ],
+)
+def test_bad_values_are_refused_with_key_value_and_what_is_allowed(key, name, value, allowed) -> None:
+    shown = tuple(value) if isinstance(value, list) else value
+    with pytest.raises(ConfigError) as error:
+        make_config(key, values_of(key) | {name: value})
+    assert str(error.value) == f"parameter {key}.{name} = {shown!r} is not allowed: give {allowed}"
+
+
+def test_unknown_and_missing_names_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^parameter train.learning_rat is unknown: did you mean learning_rate\?$"):
+        make_config("train", values_of("train") | {"learning_rat": 1.0})
+    values = values_of("split")
+    del values["rule"]
+    with pytest.raises(ConfigError, match=r"^parameter split.rule is missing from the configuration$"):
+        make_config("split", values)
+
+
+def test_lists_become_tuples_and_idle_fields_stay_out_of_fingerprints() -> None:
+    assert make_config("generate", values_of("generate") | {"seeds": [["a", "b"], []]}).seeds == (("a", "b"), ())
+    config = make_config("extract", values_of("extract"))
+    assert "num_workers" in config.to_dict()
+    assert "num_workers" not in config.to_dict(only_result=True)

@@ -1,0 +1,69 @@
+import json
+
+import pytest
+
+from playlist_pipeline import manifest
+from playlist_pipeline.errors import UserError
+from playlist_pipeline.manifest import RunManifest, code_fingerprint, digest_of, fingerprint_of, size_of
+
+
+def test_lines_survive_a_reload_and_forgetting_removes_them(tmp_path) -> None:
+    (tmp_path / "a").write_text("abc")
+    first = RunManifest(tmp_path / "manifest.json")
+    first.record("a", "f1", tmp_path / "a")
+    again = RunManifest(tmp_path / "manifest.json")
+    assert again.artifacts["a"].fingerprint == "f1"
+    assert again.artifacts["a"].bytes == 3
+    assert again.artifacts["a"].digest == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    again.forget(["a", "b"])
+    assert RunManifest(tmp_path / "manifest.json").artifacts == {}
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
+
+
+def test_a_write_that_fails_leaves_the_old_manifest(tmp_path, monkeypatch) -> None:
+    (tmp_path / "a").write_text("abc")
+    line = RunManifest(tmp_path / "manifest.json")
+    line.record("a", "f1", tmp_path / "a")
+    before = (tmp_path / "manifest.json").read_bytes()
+    monkeypatch.setattr(json, "dump", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        line.record("b", "f2", tmp_path / "a")
+    assert (tmp_path / "manifest.json").read_bytes() == before
+
+
+def test_what_is_no_manifest_is_refused(tmp_path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(UserError, match=r"manifest.json is not a run manifest .*; delete it and run again$"):
+        RunManifest(tmp_path / "manifest.json")
+
+
+def test_a_folder_s_digest_follows_names_and_contents(tmp_path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_text("1")
+    first = digest_of(folder)
+    (folder / "a").write_text("2")
+    second = digest_of(folder)
+    (folder / "a").rename(folder / "b")
+    assert len({first, second, digest_of(folder)}) == 3
+    assert size_of(folder) == 1
+    assert size_of(tmp_path / "missing") == 0
+
+
+def test_fingerprints_follow_content_not_order() -> None:
+    assert fingerprint_of({"a": 1, "b": [1, 2]}) == fingerprint_of({"b": (1, 2), "a": 1})
+    assert fingerprint_of({"a": 1}) != fingerprint_of({"a": 2})
+
+
+def test_code_fingerprint_covers_what_a_module_imports(monkeypatch) -> None:
+    def modules_behind(name: str) -> set[str]:
+        seen = {}
+        monkeypatch.setattr(manifest, "fingerprint_of", lambda value: seen.update(value) or "x")
+        code_fingerprint.__wrapped__(name)
+        return set(seen)
+
+    extract = modules_behind("playlist_pipeline.pipelines.extract.nodes")
+    assert "playlist_pipeline.mpd.tables" in extract  # imported inside the function
+    assert "playlist_pipeline.mpd.schema" in extract  # imported by that
+    assert not any("training" in name or "corpus" in name for name in extract)
+    assert "playlist_pipeline.training.loop" in modules_behind("playlist_pipeline.pipelines.train.nodes")
