@@ -107,7 +107,7 @@ def load_model(path: str | os.PathLike[str]) -> LoadedModel:
         if not (folder / name).is_file():
             raise UserError(f"{folder}: {name} is missing: give the folder of a trained model, or train one first")
     meta = _read_config(folder / CONFIG_FILE)
-    config = ModelConfig(**meta["model"])
+    config = _read_model_config(folder / CONFIG_FILE, meta)
     vocabulary = _read_vocabulary(folder / VOCABULARY_FILE, meta)
     model = _read_weights(folder / WEIGHTS_FILE, config, len(vocabulary))
     extra = {key: value for key, value in meta.items() if key not in OWN_FIELDS}
@@ -118,13 +118,22 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         meta = json.loads(path.read_text("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not JSON ({error}): save the model again") from error
+        raise UserError(f"{path} is no JSON ({error}): save the model again") from error
+    if not isinstance(meta, dict):
+        raise UserError(f"{path} holds no JSON object: save the model again")
     missing = [key for key in OWN_FIELDS if key not in meta]
     if missing:
         raise UserError(f"{path}: field {missing[0]} is missing: save the model again")
     if meta["format"] != FORMAT:
         raise UserError(f"{path}: format {meta['format']!r} is unknown, {FORMAT} is expected: save the model again")
     return meta
+
+
+def _read_model_config(path: Path, meta: dict[str, Any]) -> ModelConfig:
+    try:
+        return ModelConfig(**meta["model"])
+    except TypeError as error:
+        raise UserError(f"{path}: field model does not describe a model ({error}): save the model again") from error
 
 
 def _read_vocabulary(path: Path, meta: dict[str, Any]) -> Vocabulary:

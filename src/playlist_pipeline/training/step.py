@@ -79,12 +79,8 @@ def make_state(
 ) -> tuple[nnx.GraphDef, TrainState]:
     """Return the model's structure and the state before the first step; all follows from ``train_config.seed``."""
     keys = split_seed(train_config.seed)
-
-    @nnx.jit
-    def make_model(key: jax.Array) -> Transformer:
-        return Transformer(model_config, vocabulary_size=vocabulary_size, rngs=nnx.Rngs(params=key))
-
-    graphdef, params = nnx.split(make_model(keys.weights), nnx.Param)
+    model = Transformer(model_config, vocabulary_size=vocabulary_size, rngs=nnx.Rngs(params=keys.weights))
+    graphdef, params = nnx.split(model, nnx.Param)
     optimizer = make_optimizer(train_config).init(params)
     return graphdef, TrainState(jnp.zeros((), jnp.int32), keys.steps, params, optimizer)
 

@@ -1,0 +1,118 @@
+"""The transformer against a plain numpy reference, and what it must not see."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from playlist_pipeline.config import ModelConfig
+from playlist_pipeline.model.transformer import Transformer
+
+CONFIG = ModelConfig(context_length=6, num_layers=2, num_heads=2, embed_dim=8, feedforward_dim=12, dropout=0.5)
+VOCABULARY_SIZE = 11
+TOKENS = np.array([[0, 5, 3, 9, 2, 7], [0, 4, 4, 10, 1, 1]], np.int32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = Transformer(CONFIG, vocabulary_size=VOCABULARY_SIZE, rngs=nnx.Rngs(0))
+    rng = np.random.default_rng(0)
+    # Weights of ordinary size: with the first ones most errors would drown in the residual stream.
+    return nnx.merge(
+        nnx.graphdef(model),
+        jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32) * 0.5, nnx.state(model)),
+    )
+
+
+def _normalise(x, norm):
+    mean = x.mean(-1, keepdims=True)
+    variance = ((x - mean) ** 2).mean(-1, keepdims=True)
+    return (x - mean) / np.sqrt(variance + 1e-6) * np.asarray(norm.scale[...]) + np.asarray(norm.bias[...])
+
+
+def _project(x, linear):
+    return x @ np.asarray(linear.kernel[...], np.float64) + np.asarray(linear.bias[...])
+
+
+def _attend(x, attention):
+    length, width = x.shape
+    size = width // CONFIG.num_heads
+    query, key, value = np.split(_project(x, attention.query_key_value), 3, axis=-1)
+    mixed = np.zeros_like(x)
+    for head in range(CONFIG.num_heads):
+        part = slice(head * size, (head + 1) * size)
+        for t in range(length):
+            scores = key[: t + 1, part] @ query[t, part] / np.sqrt(size)
+            weights = np.exp(scores - scores.max())
+            mixed[t, part] = (weights / weights.sum()) @ value[: t + 1, part]
+    return _project(mixed, attention.output)
+
+
+def _reference(model, tokens):
+    x = np.asarray(model.embedding.table[...], np.float64)[tokens] + np.asarray(model.positions[...])[: len(tokens)]
+    for block in model.blocks:
+        x = x + _attend(_normalise(x, block.attention_norm), block.attention)
+        hidden = np.maximum(_project(_normalise(x, block.feedforward_norm), block.feedforward.up), 0)
+        x = x + _project(hidden, block.feedforward.down)
+    return _normalise(x, model.final_norm)
+
+
+def test_equals_a_plain_reference(model):
+    expected = np.stack([_reference(model, row) for row in TOKENS])
+    hidden = model(TOKENS)
+    assert hidden.shape == (2, 6, 8)
+    assert hidden.dtype == jnp.float32
+    np.testing.assert_allclose(hidden, expected, atol=1e-5)
+
+
+def test_a_later_token_changes_no_earlier_hidden_state(model):
+    changed = TOKENS.copy()
+    changed[:, 3] = [1, 8]
+    before, after = np.asarray(model(TOKENS)), np.asarray(model(changed))
+    np.testing.assert_array_equal(before[:, :3], after[:, :3])
+    assert (np.abs(before[:, 3:] - after[:, 3:]).max(axis=-1) > 0).all()
+
+
+def test_batch_equals_single(model):
+    np.testing.assert_allclose(model(TOKENS)[1:], model(TOKENS[1:]), atol=1e-6)
+
+
+def test_shorter_input_equals_the_beginning_of_a_longer_one(model):
+    np.testing.assert_allclose(model(TOKENS[:, :4]), model(TOKENS)[:, :4], atol=1e-6)
+
+
+def test_positions_matter(model):
+    assert not np.allclose(model(np.array([[0, 5, 3]]))[0, -1], model(np.array([[0, 3, 5, 3]]))[0, -1], atol=1e-3)
+
+
+def test_dropout_follows_its_key_and_is_off_by_default(model):
+    def drop(seed):
+        return np.asarray(model(TOKENS, rngs=nnx.Rngs(dropout=seed), deterministic=False))
+
+    np.testing.assert_array_equal(drop(1), drop(1))
+    assert not np.allclose(drop(1), drop(2))
+    assert not np.allclose(drop(1), model(TOKENS))
+    np.testing.assert_array_equal(model(TOKENS, rngs=nnx.Rngs(dropout=1)), model(TOKENS))
+
+
+def test_too_many_tokens_are_refused(model):
+    with pytest.raises(ValueError, match="7 tokens do not fit the model's context of 6"):
+        model(np.zeros((1, 7), np.int32))
+
+
+def test_all_state_is_weights(model):
+    leaves = nnx.to_flat_state(nnx.state(model))
+    assert {type(variable) for _, variable in leaves} == {nnx.Param}
+    embedding, position, norm = 11 * 8, 6 * 8, 2 * 8
+    attention, feedforward = 8 * 24 + 24 + 8 * 8 + 8, 8 * 12 + 12 + 12 * 8 + 8
+    count = sum(variable[...].size for _, variable in leaves)
+    assert count == embedding + position + norm + 2 * (2 * norm + attention + feedforward)
+
+
+def test_first_logits_are_nearly_uniform():
+    config = ModelConfig(context_length=8, num_layers=1, num_heads=2, embed_dim=64, feedforward_dim=8, dropout=0.0)
+    model = Transformer(config, vocabulary_size=500, rngs=nnx.Rngs(0))
+    logits = model(np.arange(8)[None]) @ model.embedding.table[...].T
+    # The input's own row stands out, since the residual stream carries it; the others are 0.02 * sqrt(64).
+    assert float(jnp.std(logits[..., 8:])) == pytest.approx(0.16, rel=0.1)

@@ -1,0 +1,287 @@
+"""Whole trainings: interrupted and not, finished, stopped by signals, with other parameters beside it."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from playlist_pipeline.errors import UserError
+from playlist_pipeline.model.weights import name_parameters
+from playlist_pipeline.training.checkpoints import CheckpointStore, describe_training, fingerprint_training
+from playlist_pipeline.training.loop import TrainingInterrupted, catch_stop_signals, train_model
+
+
+class StopAfter:
+    """Says stop when it is asked for the n-th time."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def __call__(self):
+        self.left -= 1
+        return self.left == 0
+
+
+@pytest.fixture
+def train(make_playlists, vocabulary, model_config, make_train_config):
+    """Return a function that trains on 11 playlists, six steps in all unless ``changed`` says otherwise."""
+
+    def run(root, *, stop_after=0, should_stop=None, playlists=None, validation=None, **changed):
+        return train_model(
+            make_playlists(11) if playlists is None else playlists,
+            make_playlists(5, seed=1) if validation is None else validation,
+            vocabulary,
+            model_config=model_config,
+            train_config=make_train_config(**changed),
+            checkpoints=CheckpointStore(root),
+            should_stop=should_stop or StopAfter(stop_after),
+            progress=False,
+        )
+
+    return run
+
+
+def _weights(result):
+    return {name: np.asarray(value[...]) for name, value in name_parameters(result.model.model).items()}
+
+
+def _assert_equal(first, second):
+    pd.testing.assert_frame_equal(first.history, second.history, check_exact=True)
+    assert first.summary == second.summary
+    assert _weights(first).keys() == _weights(second).keys()
+    for name, value in _weights(first).items():
+        np.testing.assert_array_equal(value, _weights(second)[name])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, make_playlists, vocabulary, model_config, make_train_config):
+    """Six steps in one go, and the folder they were trained in."""
+    root = tmp_path_factory.mktemp("whole")
+    result = train_model(
+        make_playlists(11),
+        make_playlists(5, seed=1),
+        vocabulary,
+        model_config=model_config,
+        train_config=make_train_config(),
+        checkpoints=CheckpointStore(root),
+        progress=False,
+    )
+    return result, root
+
+
+def _run_folder(root):
+    (folder,) = root.iterdir()
+    return folder
+
+
+def test_history_and_summary(whole):
+    result, _ = whole
+    assert result.history.columns.tolist() == ["step", "loss", "validation_loss", "learning_rate", "skipped_steps"]
+    assert result.history["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert result.history["validation_loss"].notna().tolist() == [False, True] * 3
+    assert (result.history["learning_rate"] == 0.01).all()
+    assert result.summary["steps"] == 6
+    assert result.summary["skipped_steps"] == 0
+    assert result.summary["training_playlists"] == 11
+    assert result.summary["loss"] == pytest.approx(result.history["loss"].mean())
+    assert result.model.meta["train"]["num_negatives"] == 5
+
+
+def test_what_lies_in_the_folder(whole):
+    _, root = whole
+    folder = _run_folder(root)
+    assert sorted(path.name for path in (folder / "steps").iterdir()) == ["4", "6"]
+    assert json.loads((folder / "config.json").read_text())["train"]["seed"] == 3
+    assert json.loads((folder / "finished.json").read_text())["steps"] == 6
+    assert next(path.name for path in (folder / "tensorboard").iterdir()).startswith("events.out.tfevents")
+
+
+SCRIPT = """
+import json, sys
+import numpy as np
+import pyarrow as pa
+from playlist_pipeline.config import ModelConfig, TrainConfig
+from playlist_pipeline.corpus.vocabulary import Vocabulary
+from playlist_pipeline.training import CheckpointStore, train_model
+
+given = json.load(sys.stdin)
+train_model(
+    *([np.array(playlist, np.int32) for playlist in given[part]] for part in ("training", "validation")),
+    Vocabulary(pa.array(given["uris"]), np.array(given["counts"])),
+    model_config=ModelConfig(**given["model"]),
+    train_config=TrainConfig(**given["train"]),
+    checkpoints=CheckpointStore(given["root"]),
+    progress=False,
+)
+"""
+
+
+def test_four_steps_and_two_in_another_process_equal_six(
+    whole, train, tmp_path, make_playlists, vocabulary, model_config, make_train_config
+):
+    with pytest.raises(TrainingInterrupted, match=r"stopped at step 4 of 6 .* run the same command again to resume"):
+        train(tmp_path, stop_after=4)
+    given = {
+        "training": [playlist.tolist() for playlist in make_playlists(11)],
+        "validation": [playlist.tolist() for playlist in make_playlists(5, seed=1)],
+        "uris": vocabulary.uris,
+        "counts": vocabulary.counts.tolist(),
+        "model": model_config.to_dict(),
+        "train": make_train_config().to_dict(),
+        "root": str(tmp_path),
+    }
+    command = [sys.executable, "-W", "error", "-c", SCRIPT]
+    done = subprocess.run(command, input=json.dumps(given), text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    _assert_equal(train(tmp_path), whole[0])
+
+
+def test_killed_after_a_checkpoint_equals_six(whole, train, tmp_path):
+    """A kill leaves rows and events after the last checkpoint, and no checkpoint at the step it came in."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill_at_step_5():
+        asked.append(0)
+        if len(asked) == 5:
+            raise Killed
+        return False
+
+    asked = []
+    with pytest.raises(Killed):
+        train(tmp_path, should_stop=kill_at_step_5)
+    history = _run_folder(tmp_path) / "history.csv"
+    with history.open("a") as file:
+        file.write("5,0.5,,0.01,0\n6,0.")
+    _assert_equal(train(tmp_path), whole[0])
+
+
+def test_finished_training_is_skipped_with_a_line(whole, train, caplog):
+    result, root = whole
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    with caplog.at_level("INFO", logger="playlist_pipeline"):
+        again = train(root)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"training {_run_folder(root).name} is finished (6 steps): skipped"
+    ]
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()} == before
+    _assert_equal(again, result)
+
+
+def test_finishing_touches_are_made_up_after_a_kill_at_the_very_end(whole, train, tmp_path):
+    root = Path(shutil.copytree(whole[1], tmp_path / "copy"))
+    (_run_folder(root) / "finished.json").unlink()
+    _assert_equal(train(root), whole[0])
+
+
+def test_a_checkpoint_that_is_not_whole_is_not_used(whole, train, tmp_path, caplog):
+    root = Path(shutil.copytree(whole[1], tmp_path / "copy"))
+    folder = _run_folder(root)
+    (folder / "finished.json").unlink()
+    largest = max((folder / "steps" / "6").rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
+    largest.write_bytes(largest.read_bytes()[:-10])
+    (folder / "steps" / "8" / "model").mkdir(parents=True)
+    (folder / "steps" / "10.orbax-checkpoint-tmp" / "model").mkdir(parents=True)
+    _assert_equal(train(root), whole[0])
+    assert sorted(path.name.split("-")[0] for path in (folder / "broken").iterdir()) == ["6", "8"]
+    assert sum("is not whole" in record.getMessage() for record in caplog.records) == 2
+
+
+def test_other_parameters_start_afresh_beside_it(whole, train, tmp_path):
+    root = Path(shutil.copytree(whole[1], tmp_path / "copy"))
+    other = train(root, seed=4, max_steps=1)
+    assert len(other.history) == 1
+    assert len(list(root.iterdir())) == 2
+    _assert_equal(train(root), whole[0])
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_same"),
+    [
+        ({"checkpoint_every": 5, "keep_checkpoints": 1}, True),
+        ({"max_steps": 6}, False),
+        ({"num_epochs": 3}, False),
+        ({"loss": "negatives_only"}, False),
+        ({"validate_every": 3}, False),
+    ],
+)
+def test_which_parameters_make_another_training(changed, is_same, model_config, make_train_config):
+    def fingerprint(**fields):
+        config = make_train_config(**fields)
+        description = describe_training(model_config, config, vocabulary="v", training="t", validation="w")
+        return fingerprint_training(description)
+
+    assert (fingerprint(**changed) == fingerprint()) is is_same
+
+
+def test_changed_data_make_another_training(train, tmp_path, make_playlists):
+    train(tmp_path, max_steps=1)
+    changed = make_playlists(11)
+    changed[3] = changed[3][::-1].copy() if len(set(changed[3].tolist())) > 1 else changed[3] + 1
+    train(tmp_path, max_steps=1, playlists=changed)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_a_checkpoint_and_says_how_to_go_on(number, train, tmp_path):
+    former = signal.getsignal(number)
+    asked = []
+
+    def send_at_step_2():
+        asked.append(0)
+        if len(asked) == 2:
+            signal.raise_signal(number)
+        return False
+
+    with pytest.raises(TrainingInterrupted, match="stopped at step 3 of 6"):
+        train(tmp_path, should_stop=send_at_step_2)
+    assert signal.getsignal(number) is former
+    assert (_run_folder(tmp_path) / "steps" / "3").is_dir()
+
+
+def test_the_second_signal_meets_the_former_handler():
+    seen = []
+    former = signal.signal(signal.SIGTERM, lambda *_: seen.append("former"))
+    try:
+        with catch_stop_signals() as received:
+            assert not received()
+            signal.raise_signal(signal.SIGTERM)
+            assert received()
+            assert seen == []
+            signal.raise_signal(signal.SIGTERM)
+            assert seen == ["former"]
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def test_handlers_stay_alone_outside_the_main_thread():
+    answers = []
+
+    def ask():
+        with catch_stop_signals() as received:
+            answers.append(received())
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert answers == [False]
+
+
+def test_validation_does_not_change_training(whole, train, tmp_path):
+    result = train(tmp_path, validation=[])
+    assert result.history["validation_loss"].isna().all()
+    assert result.summary["validation_loss"] is None
+    np.testing.assert_array_equal(result.history["loss"], whole[0].history["loss"])
+
+
+def test_no_training_playlists(train, tmp_path):
+    with pytest.raises(UserError, match="there are no training playlists"):
+        train(tmp_path, playlists=[])
