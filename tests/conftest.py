@@ -151,3 +151,64 @@ def tiny_tables(tmp_path_factory: pytest.TempPathFactory) -> Any:
     config = ExtractConfig(strict=True, num_workers=1, max_problems=10)
     tables, _ = extract_tables(archive, config, progress=False)
     return tables
+
+
+PROJECT = Path(__file__).parents[1]
+# A model and a training that take seconds.
+TINY_PARAMETERS: dict[str, Any] = {
+    "model": {"context_length": 12, "num_layers": 1, "num_heads": 2, "embed_dim": 8, "feedforward_dim": 16},
+    "train": {"max_steps": 4, "batch_size": 4, "num_negatives": 8, "validate_every": 2, "checkpoint_every": 2},
+    "evaluate": {"num_seeds": [1, 5], "min_truth": 3, "knn_neighbours": 10, "bootstrap_samples": 20, "batch_size": 8},
+    "generate": {"length": 8, "num_examples": 1, "num_example_seeds": 2},
+}
+
+
+def _run_pipeline(
+    workspace: Path, archive: Path, *pipelines: str, only_missing_outputs: bool = False, **parameters: Any
+) -> list[str]:
+    """Run pipelines of this project with tiny parameters in a workspace; return the names of the nodes that ran."""
+    from kedro.framework.hooks import hook_impl  # noqa: PLC0415
+    from kedro.framework.session import KedroSession  # noqa: PLC0415
+    from kedro.framework.startup import bootstrap_project  # noqa: PLC0415
+    from kedro.runner import SequentialRunner  # noqa: PLC0415
+
+    class Watcher:
+        def __init__(self) -> None:
+            self.nodes: list[str] = []
+
+        @hook_impl
+        def before_node_run(self, node: Any) -> None:
+            self.nodes.append(node.name)
+
+    merged = {key: TINY_PARAMETERS.get(key, {}) | parameters.get(key, {}) for key in TINY_PARAMETERS | parameters}
+    places = {"archive": str(archive), "workspace": str(workspace)}
+    bootstrap_project(PROJECT)
+    watcher = Watcher()
+    with KedroSession.create(PROJECT, runtime_params=places | merged) as session:
+        session._hook_manager.register(watcher)
+        session.run(
+            pipeline_names=list(pipelines) or None,
+            runner=SequentialRunner(),
+            only_missing_outputs=only_missing_outputs,
+        )
+    return watcher.nodes
+
+
+@pytest.fixture(scope="session")
+def run_pipeline() -> Callable[..., list[str]]:
+    """Give ``run_pipeline(workspace, archive, *pipelines, only_missing_outputs=False, **parameters)``."""
+    return _run_pipeline
+
+
+@pytest.fixture(scope="session")
+def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an archive of 40 playlists over 60 tracks."""
+    return _make_archive(tmp_path_factory.mktemp("archive"))
+
+
+@pytest.fixture(scope="session")
+def finished_workspace(tmp_path_factory: pytest.TempPathFactory, tiny_archive: Path) -> Path:
+    """Give a workspace in which the whole pipeline ran once; copy it before changing it."""
+    workspace = tmp_path_factory.mktemp("workspace")
+    _run_pipeline(workspace, tiny_archive)
+    return workspace

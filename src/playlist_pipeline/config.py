@@ -195,6 +195,8 @@ class TrainConfig(Config):
         correct_bias: Add the first-order correction of the sampled loss's bias.
         unk_rate: Share of tracks that training replaces by ``<unk>``.
         random_crop: Take a random window of a playlist longer than the context, not its beginning.
+        shuffle_tracks: Train on the tracks of a playlist in random order: what follows is then any track of the rest.
+        embedding_init: ``normal`` (random) or ``cooccurrence`` (a truncated SVD of playlists and tracks).
         validate_every: Steps between two validation losses, each on one batch.
         checkpoint_every: Steps between two checkpoints; the last step always gets one.
         keep_checkpoints: How many of the newest checkpoints stay.
@@ -213,6 +215,8 @@ class TrainConfig(Config):
     correct_bias: bool
     unk_rate: float
     random_crop: bool
+    shuffle_tracks: bool
+    embedding_init: str
     validate_every: int
     checkpoint_every: int
     keep_checkpoints: int
@@ -232,6 +236,7 @@ class TrainConfig(Config):
         self._require("learning_rate", self.learning_rate > 0, "a positive number")
         self._require_at_least(0, "seed", "weight_decay")
         self._require_one_of("loss", ("label_in_denominator", "negatives_only"))
+        self._require_one_of("embedding_init", ("normal", "cooccurrence"))
         self._require_within(0, 1, "unk_rate")
 
 

@@ -85,7 +85,8 @@ class ManifestHooks:
         self._refuse_unfinished(pipeline, manifest, everything, maker)
 
         planned = self._plan(everything["__default__"], manifest)
-        stale = {name for name in maker if not self._is_current(name, planned, manifest)}
+        written = [name for node in everything["__default__"].nodes for name in node.outputs]
+        stale = {_bare(name) for name in written if not self._is_current(name, planned, manifest)}
         for name in sorted(stale & {_bare(name) for name in pipeline.inputs()}):
             LOGGER.warning("%s was made from other inputs, parameters or code than today's; it is used as it is", name)
         outputs = {name for node in pipeline.nodes for name in node.outputs}
@@ -139,7 +140,7 @@ class ManifestHooks:
 
     def _raw_fingerprint(self, name: str) -> str | None:
         """Return the fingerprint of an input that no node makes; None if it cannot be read now."""
-        dataset = self._catalog.get(name)
+        dataset: Any = self._catalog.get(name)
         if hasattr(dataset, "fingerprint"):
             try:
                 return dataset.fingerprint()
@@ -149,10 +150,10 @@ class ManifestHooks:
         return digest_of(path) if path.exists() else None
 
     def _is_current(self, name: str, planned: Mapping[str, str], manifest: RunManifest) -> bool:
-        line = manifest.artifacts.get(name)
+        line = manifest.artifacts.get(_bare(name))
         return (
             line is not None
-            and line.fingerprint == planned[name]
+            and line.fingerprint == planned[_bare(name)]
             and line.bytes == size_of(_path_of(self._catalog, name))
         )
 

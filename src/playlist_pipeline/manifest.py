@@ -63,7 +63,7 @@ def code_fingerprint(module: str) -> str:
 
 
 def _package_imports(source: bytes) -> set[str]:
-    modules = set()
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)

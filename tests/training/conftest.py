@@ -51,6 +51,8 @@ def make_train_config():
             "correct_bias": True,
             "unk_rate": 0.05,
             "random_crop": True,
+            "shuffle_tracks": False,
+            "embedding_init": "normal",
             "validate_every": 2,
             "checkpoint_every": 2,
             "keep_checkpoints": 2,

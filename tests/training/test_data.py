@@ -67,6 +67,15 @@ def test_each_epoch_is_a_permutation_even_where_batches_do_not_divide_it(make_tr
     assert len({tuple(epoch) for epoch in epochs.tolist()}) == 3
 
 
+def test_shuffled_tracks_are_the_same_tracks_in_another_order_each_epoch(make_train_config):
+    playlists = [np.arange(3, 15, dtype=np.int32)]
+    config = make_train_config(unk_rate=0.0, batch_size=1, shuffle_tracks=True)
+    drawn = _take(make_training_batches(playlists, context_length=12, config=config), 5)[:, 1:]
+    assert [sorted(row) for row in drawn.tolist()] == [list(range(3, 15))] * 5
+    assert len({tuple(row) for row in drawn.tolist()}) == 5
+    assert playlists[0].tolist() == list(range(3, 15))
+
+
 def test_seed_decides_the_batches(make_train_config, make_playlists):
     def take(seed):
         config = make_train_config(seed=seed)

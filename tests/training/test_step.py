@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from playlist_pipeline.corpus.factorize import factorize_playlists
 from playlist_pipeline.corpus.vocabulary import EOP, START
 from playlist_pipeline.model.losses import average_loss, exact_softmax_loss
 from playlist_pipeline.training.data import split_tokens
-from playlist_pipeline.training.step import compile_steps, compute_loss, make_state
+from playlist_pipeline.training.step import compile_steps, compute_loss, make_state, start_from_cooccurrence
 
 TOKENS = np.array([[START, 3, 4, 5, 6, 7, 8], [START, 9, 3, EOP, EOP, EOP, EOP]], np.int32)
 
@@ -70,3 +71,15 @@ def test_seed_decides_the_first_weights(model_config, make_train_config):
 
     np.testing.assert_array_equal(table(1), table(1))
     assert (table(1) != table(2)).any()
+
+
+def test_cooccurrence_gives_the_tracks_rows_and_leaves_the_rest(model_config, make_train_config, make_playlists):
+    playlists = make_playlists(20)
+    graphdef, state = make_state(model_config, make_train_config(), vocabulary_size=15)
+    before = jax.tree.map(np.asarray, state.params)
+    started = start_from_cooccurrence(graphdef, state, playlists, seed=5)
+    table = np.asarray(started.params["embedding"]["table"][...])
+    np.testing.assert_array_equal(table[3:], factorize_playlists(playlists, 15, 4, seed=5)[3:])
+    np.testing.assert_array_equal(table[:3], before["embedding"]["table"][...][:3])
+    same = jax.tree.map(np.array_equal, before, jax.tree.map(np.asarray, started.params))
+    assert sum(not equal for equal in jax.tree.leaves(same)) == 1

@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,14 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 META_NAME = "meta.json"
 ARRAY_TYPES = {"tokens": np.int32, "offsets": np.int64, "playlist_ids": np.int32}
+
+
+class Playlists(Protocol):
+    """Playlists by number, from arrays, the database or a list: element i is int32[length], whole and unframed."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray: ...
 
 
 class PackedSequences:

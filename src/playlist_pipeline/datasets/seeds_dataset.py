@@ -13,8 +13,8 @@ Seeds = list[list[str]]
 class SeedsDataset(AbstractDataset[Seeds, Seeds]):
     """``SeedsDataset`` loads lists of seeds from a text file, one seed a line.
 
-    A blank line ends a playlist, ``# `` begins a comment line (``#1 Crush`` does not), and the line ``<start>`` alone is a playlist
-    without any seed. A comma is part of a name.
+    A blank line ends a playlist, ``# `` begins a comment line (``#1 Crush`` does not), and the line ``<start>`` alone
+    is a playlist without any seed. A comma is part of a name.
 
     Example usage for the YAML API:
 

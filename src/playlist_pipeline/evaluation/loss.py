@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 
 from playlist_pipeline.config import EvaluateConfig, TrainConfig
+from playlist_pipeline.corpus.sequences import Playlists
 from playlist_pipeline.corpus.vocabulary import UNK
 from playlist_pipeline.model.embedding import gather_rows
 from playlist_pipeline.model.losses import (
@@ -19,7 +20,7 @@ from playlist_pipeline.model.losses import (
 )
 from playlist_pipeline.model.transformer import Transformer
 from playlist_pipeline.model.weights import LoadedModel
-from playlist_pipeline.training.data import Playlists, frame_playlist, split_tokens
+from playlist_pipeline.training.data import frame_playlist, split_tokens
 
 
 def measure_loss(loaded: LoadedModel, playlists: Playlists, config: EvaluateConfig) -> dict[str, float | int | None]:

@@ -4,7 +4,7 @@ Shape letters: B playlists, T context_length.
 """
 
 import hashlib
-from typing import Protocol, SupportsIndex
+from typing import SupportsIndex
 
 import grain
 import jax
@@ -12,18 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from playlist_pipeline.config import TrainConfig
+from playlist_pipeline.corpus.sequences import Playlists
 from playlist_pipeline.corpus.vocabulary import EOP, START, UNK
 
 # Threads are enough for arrays of ids; worker processes of Grain 0.2.18 fail outside absl applications.
+# Grain's endless repetition has a length that overflows where a batch is one playlist.
+MANY_EPOCHS = 1 << 20
 READ_OPTIONS = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
-
-
-class Playlists(Protocol):
-    """Playlists as ``corpus`` gives them: element i is int32[length], whole, without special framing."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> np.ndarray: ...
 
 
 class PlaylistSource:
@@ -69,36 +64,38 @@ def inject_unk(tracks: np.ndarray, rate: float, *, rng: np.random.Generator) -> 
 
 
 class FrameForTraining(grain.transforms.RandomMap):
-    """Crop, inject ``<unk>`` and frame; the randomness follows from the chain's seed and the element's place."""
+    """Crop, shuffle, inject ``<unk>`` and frame; what is random follows from the chain's seed and the place in it."""
 
-    def __init__(self, *, context_length: int, random_crop: bool, unk_rate: float) -> None:
+    def __init__(self, *, context_length: int, config: TrainConfig) -> None:
         self._context_length = context_length
-        self._random_crop = random_crop
-        self._unk_rate = unk_rate
+        self._config = config
 
     def random_map(self, element: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Turn tracks int32[length] into tokens int32[T + 1]."""
-        if self._random_crop:
+        if self._config.random_crop:
             element = crop_randomly(element, self._context_length, rng=rng)
-        element = inject_unk(element[: self._context_length], self._unk_rate, rng=rng)
+        element = element[: self._context_length]
+        if self._config.shuffle_tracks:
+            element = rng.permutation(element)
+        element = inject_unk(element, self._config.unk_rate, rng=rng)
         return frame_playlist(element, self._context_length)
 
 
 def make_training_batches(
     playlists: Playlists, *, context_length: int, config: TrainConfig
 ) -> "grain.IterDataset[np.ndarray]":
-    """Return an endless stream of batches int32[B, T + 1].
+    """Return a practically endless stream of batches int32[B, T + 1].
 
     Each epoch is a permutation of all playlists. Batches are cut from the epochs laid end to end, so no playlist is
     dropped where B does not divide their number: one batch then holds the end of an epoch and the start of the next.
     The iterator's state is a small dictionary, and a restored iterator goes on with the same batches.
     """
-    framing = FrameForTraining(context_length=context_length, random_crop=config.random_crop, unk_rate=config.unk_rate)
+    framing = FrameForTraining(context_length=context_length, config=config)
     return (
         grain.MapDataset.source(PlaylistSource(playlists))
         .seed(config.seed)
         .shuffle()
-        .repeat()
+        .repeat(MANY_EPOCHS)
         .random_map(framing)
         .batch(config.batch_size)
         .to_iter_dataset(READ_OPTIONS)
@@ -116,7 +113,7 @@ def make_validation_batches(
         grain.MapDataset.source(PlaylistSource(playlists))
         .seed(config.seed)
         .shuffle()
-        .repeat()
+        .repeat(MANY_EPOCHS)
         .map(lambda tracks: frame_playlist(tracks, context_length))
         .batch(config.batch_size)
     )

@@ -17,6 +17,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from playlist_pipeline.config import ModelConfig, TrainConfig
+from playlist_pipeline.corpus.sequences import Playlists
 from playlist_pipeline.corpus.vocabulary import Vocabulary
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.model.weights import LoadedModel
@@ -27,7 +28,6 @@ from playlist_pipeline.training.checkpoints import (
     fingerprint_training,
 )
 from playlist_pipeline.training.data import (
-    Playlists,
     count_steps,
     fingerprint_playlists,
     make_training_batches,
@@ -41,6 +41,7 @@ from playlist_pipeline.training.step import (
     compile_steps,
     make_state,
     split_seed,
+    start_from_cooccurrence,
 )
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,11 @@ def train_model(
     batches = iter(make_training_batches(training, context_length=context_length, config=train_config))
     graphdef, state = make_state(model_config, train_config, vocabulary_size=len(vocabulary))
     with checkpoints.run(fingerprint, description, keep_checkpoints=train_config.keep_checkpoints) as run:
-        state = run.restore(state, batches) or state
+        restored = run.restore(state, batches)
+        if restored is not None:
+            state = restored
+        elif train_config.embedding_init == "cooccurrence":
+            state = start_from_cooccurrence(graphdef, state, training, seed=train_config.seed)
         if run.finished is None:
             state = run_steps(
                 state,

@@ -14,6 +14,9 @@ import optax
 from flax import nnx
 
 from playlist_pipeline.config import ModelConfig, TrainConfig
+from playlist_pipeline.corpus.factorize import factorize_playlists
+from playlist_pipeline.corpus.sequences import Playlists
+from playlist_pipeline.corpus.vocabulary import SPECIALS
 from playlist_pipeline.model.embedding import gather_rows
 from playlist_pipeline.model.losses import average_loss, count_candidates, draw_negatives, sampled_softmax_loss
 from playlist_pipeline.model.transformer import Transformer
@@ -83,6 +86,21 @@ def make_state(
     graphdef, params = nnx.split(model, nnx.Param)
     optimizer = make_optimizer(train_config).init(params)
     return graphdef, TrainState(jnp.zeros((), jnp.int32), keys.steps, params, optimizer)
+
+
+def start_from_cooccurrence(
+    graphdef: nnx.GraphDef, state: TrainState, playlists: Playlists, *, seed: int
+) -> TrainState:
+    """Return the state with the tracks' embeddings from a factorisation of the training playlists.
+
+    Special tokens keep their random rows. On little data this is worth more than many epochs: inner products with
+    the mean of the seeds' vectors already rank as well as matrix factorisation does.
+    """
+    model: Transformer = nnx.merge(graphdef, state.params)
+    table = model.embedding.table[...]  # [V, D]
+    vectors = factorize_playlists(playlists, *table.shape, seed=seed)
+    model.embedding.table[...] = table.at[len(SPECIALS) :].set(vectors[len(SPECIALS) :])
+    return state._replace(params=nnx.state(model, nnx.Param))
 
 
 def compute_loss(

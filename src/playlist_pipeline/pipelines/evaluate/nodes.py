@@ -56,7 +56,7 @@ def rank_tracks(model: Any, sequences: SequenceStore, test_cases: pa.Table, conf
     return protocol.rank_cases(systems, protocol.cases_from_table(test_cases), config)
 
 
-def measure_test_loss(model: Any, sequences: SequenceStore, config: EvaluateConfig) -> dict[str, float]:
+def measure_test_loss(model: Any, sequences: SequenceStore, config: EvaluateConfig) -> dict[str, float | int | None]:
     """Measure the sampled and the exact loss on the test part.
 
     Args:
@@ -65,7 +65,7 @@ def measure_test_loss(model: Any, sequences: SequenceStore, config: EvaluateConf
         config: Batch size and seed.
 
     Returns:
-        ``sampled``, ``exact``, ``exact_known`` (without ``<unk>`` labels) and ``perplexity``.
+        ``sampled``, ``exact``, ``exact_known`` (without ``<unk>`` labels), ``perplexity``, and numbers of labels.
     """
     from playlist_pipeline.evaluation.loss import measure_loss  # noqa: PLC0415
 
@@ -73,7 +73,7 @@ def measure_test_loss(model: Any, sequences: SequenceStore, config: EvaluateConf
 
 
 def compute_metrics(
-    test_cases: pa.Table, recommendations: pa.Table, test_loss: dict[str, float], config: EvaluateConfig
+    test_cases: pa.Table, recommendations: pa.Table, test_loss: dict[str, float | int | None], config: EvaluateConfig
 ) -> dict[str, Any]:
     """Compute the ranking metrics with their intervals and put them beside the losses.
 

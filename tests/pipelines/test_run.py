@@ -1,0 +1,189 @@
+"""The pipelines as Kedro runs them, on a tiny archive."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from kedro.framework.context import KedroContext
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import MemoryDataset
+
+from playlist_pipeline.errors import UserError
+from playlist_pipeline.manifest import RunManifest, digest_of
+from playlist_pipeline.pipeline_registry import register_pipelines
+
+PROJECT = Path(__file__).parents[2]
+LAYERS = {path.name for path in (PROJECT / "data").iterdir()}
+REPORTS = "08_reporting"
+
+
+@pytest.fixture(scope="module")
+def context() -> KedroContext:
+    bootstrap_project(PROJECT)
+    with KedroSession.create(PROJECT) as session:
+        return session.load_context()
+
+
+@pytest.fixture
+def workspace(finished_workspace: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished_workspace, tmp_path / "workspace"))
+
+
+def test_the_registry_has_each_pipeline_their_sum_and_the_data_part() -> None:
+    pipelines = register_pipelines()
+    parts = ["extract", "split", "catalog", "vocabulary", "train", "evaluate", "generate"]
+    assert set(pipelines) == {*parts, "data", "__default__"}
+    assert {node.name for node in pipelines["data"].nodes} == {
+        node.name for name in parts[:4] for node in pipelines[name].nodes
+    }
+    assert set(pipelines["__default__"].nodes) == {node for name in parts for node in pipelines[name].nodes}
+    for node in pipelines["__default__"].nodes:
+        assert node.name == f"{node.func.__name__}_node"
+
+
+def test_every_edge_is_a_persisted_catalog_entry_with_a_layer(context: KedroContext) -> None:
+    names = {name for name in register_pipelines()["__default__"].datasets() if not name.startswith("params:")}
+    assert len(names) >= 20
+    for name in names | {"run_manifest"}:
+        dataset = context.catalog.get(name)
+        assert dataset is not None, name
+        assert not isinstance(dataset, MemoryDataset), name
+        layer = dataset.metadata["kedro-viz"]["layer"]
+        assert layer in LAYERS, name
+        assert f"/{layer}/" in str(dataset._filepath), name
+
+
+def test_the_database_is_built_before_training_reads_it() -> None:
+    """``sequences@source`` may be the database, which no edge of the train pipeline names."""
+    order = [node.name for node in register_pipelines()["__default__"].nodes]
+    assert order.index("build_catalog_node") < order.index("train_model_node")
+
+
+def test_the_whole_way_leaves_every_artifact_and_its_line(finished_workspace: Path) -> None:
+    manifest = RunManifest(finished_workspace / REPORTS / "run_manifest.json")
+    made = {name.partition("@")[0] for node in register_pipelines()["__default__"].nodes for name in node.outputs}
+    assert set(manifest.artifacts) == made
+    for name in ("tracks", "memberships"):
+        path = finished_workspace / "02_intermediate" / f"{name}.parquet"
+        assert manifest.artifacts[name].digest == digest_of(path)
+        assert manifest.artifacts[name].bytes == path.stat().st_size
+    assert manifest.run["parameters"]["train"]["max_steps"] == 4
+    assert manifest.run["versions"]["jax"]
+    assert manifest.inputs["mpd_archive"]
+    assert not list(finished_workspace.rglob("*.tmp*"))
+
+
+def test_metrics_have_the_agreed_form(finished_workspace: Path) -> None:
+    metrics = json.loads((finished_workspace / REPORTS / "metrics.json").read_text())
+    systems = metrics["ranking"]["first_k"]
+    assert set(systems) == {"model", "popularity", "item_knn"}
+    for seeds in ("1", "5"):
+        assert metrics["playlists"]["first_k"][seeds] > 0
+        assert 0 < metrics["ceiling"]["first_k"][seeds] <= 1
+        for system in systems.values():
+            names = {"r_precision", "ndcg@500", "clicks", "recall@500", "f1@10", "f1@50", "f1@100", "f1@200"}
+            assert set(system[seeds]) >= names
+            for figure in system[seeds].values():
+                assert figure["low"] <= figure["mean"] <= figure["high"]
+    assert {"sampled", "exact", "exact_known", "perplexity"} <= set(metrics["loss"]["test"])
+
+
+def test_generated_playlists_name_their_tracks(finished_workspace: Path) -> None:
+    playlists = json.loads((finished_workspace / "07_model_output" / "generated_playlists.json").read_text())
+    assert len(playlists) == 2  # one example, one without a seed
+    for playlist in playlists:
+        assert len(playlist["tracks"]) == 8
+        assert all(track["name"].startswith("Track ") for track in playlist["tracks"])
+
+
+def test_a_second_run_with_only_missing_outputs_does_nothing(workspace: Path, tiny_archive: Path, run_pipeline) -> None:
+    assert run_pipeline(workspace, tiny_archive, only_missing_outputs=True) == ["show_playlists_node"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "ran"),
+    [
+        ({"generate": {"length": 6}}, {"choose_seeds_node", "complete_playlists_node"}),
+        ({"evaluate": {"bootstrap_samples": 30}}, {"compute_metrics_node", "rank_tracks_node", "plot_quality_node"}),
+        ({"extract": {"num_workers": 1}}, set()),
+    ],
+)
+def test_a_changed_parameter_redoes_what_depends_on_it(workspace, tiny_archive, run_pipeline, parameters, ran) -> None:
+    nodes = set(run_pipeline(workspace, tiny_archive, only_missing_outputs=True, **parameters))
+    assert ran <= nodes
+    assert not nodes & {"extract_tables_node", "encode_playlists_node", "train_model_node"}
+    if not ran:
+        assert nodes == {"show_playlists_node"}
+
+
+def test_a_changed_archive_redoes_the_data_part(workspace: Path, make_archive, make_playlists, tmp_path, run_pipeline):
+    other = make_archive(tmp_path, make_playlists(41, 60))
+    before = RunManifest(workspace / REPORTS / "run_manifest.json").artifacts["tracks"].fingerprint
+    nodes = run_pipeline(workspace, other, "data", only_missing_outputs=True)
+    assert "extract_tables_node" in nodes
+    assert "encode_playlists_node" in nodes
+    assert RunManifest(workspace / REPORTS / "run_manifest.json").artifacts["tracks"].fingerprint != before
+    assert pq.read_metadata(workspace / "02_intermediate" / "playlists.parquet").num_rows == 41
+
+
+def test_a_pipeline_alone_refuses_inputs_that_no_finished_run_made(
+    workspace: Path, tiny_archive: Path, run_pipeline
+) -> None:
+    manifest = RunManifest(workspace / REPORTS / "run_manifest.json")
+    manifest.forget(["sequences"])  # as a killed run leaves it
+    with pytest.raises(UserError) as error:
+        run_pipeline(workspace, tiny_archive, "train")
+    assert str(error.value) == (
+        f"sequences ({workspace}/05_model_input/sequences) is missing, or the run that was to make it did not finish; "
+        "make it with: kedro run --pipelines=vocabulary"
+    )
+
+
+def test_training_alone_skips_what_is_finished(workspace: Path, tiny_archive: Path, run_pipeline, caplog) -> None:
+    weights = workspace / "06_models" / "model" / "weights.safetensors"
+    before = weights.read_bytes()
+    with caplog.at_level("INFO", logger="playlist_pipeline"):
+        assert run_pipeline(workspace, tiny_archive, "train") == ["train_model_node", "plot_training_node"]
+    assert any("is finished (4 steps): skipped" in message for message in caplog.messages)
+    assert weights.read_bytes() == before
+
+
+def test_a_stale_input_is_named(workspace: Path, tiny_archive: Path, run_pipeline, caplog) -> None:
+    run_pipeline(workspace, tiny_archive, "generate", split={"rule": "permutation"})
+    assert any(
+        message.startswith("model was made from other inputs, parameters or code") for message in caplog.messages
+    )
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_artifacts_up_to_sequences_have_the_same_bytes(
+    kind: str, tmp_path, make_archive, run_pipeline, finished_workspace
+) -> None:
+    """Whatever the number of workers, and from a zip or a folder."""
+    archive = make_archive(tmp_path, kind=kind, name="other")
+    run_pipeline(tmp_path / "workspace", archive, "data", extract={"num_workers": 1})
+    lines, expected = (
+        RunManifest(folder / REPORTS / "run_manifest.json").artifacts
+        for folder in (tmp_path / "workspace", finished_workspace)
+    )
+    names = ("playlists", "artists", "albums", "tracks", "memberships", "splits", "vocabulary", "sequences")
+    assert {name: lines[name].digest for name in names} == {name: expected[name].digest for name in names}
+
+
+def test_training_reads_the_database_if_the_catalog_says_so(
+    finished_workspace, tiny_archive, tmp_path, monkeypatch
+) -> None:
+    """Which source is used is a catalog entry, not code; the weights are the same."""
+    from playlist_pipeline.corpus.vocabulary import Vocabulary  # noqa: PLC0415
+    from playlist_pipeline.datasets import DatabaseDataset, SequencesDataset, TableDataset  # noqa: PLC0415
+
+    packed = SequencesDataset(filepath=str(finished_workspace / "05_model_input" / "sequences")).load()
+    database = DatabaseDataset(filepath=str(finished_workspace / "03_primary" / "catalog.db")).load()
+    table = TableDataset(filepath=str(finished_workspace / "04_feature" / "vocabulary.parquet")).load()
+    vocabulary = Vocabulary.from_table(table)
+    for split in ("train", "validation", "test"):
+        first, second = packed.source(split, vocabulary), database.source(split, vocabulary)
+        assert [first[i].tolist() for i in range(len(first))] == [second[i].tolist() for i in range(len(second))]
