@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from playlist_pipeline.config import ModelConfig
 from playlist_pipeline.corpus.factorize import factorize_playlists
-from playlist_pipeline.corpus.vocabulary import EOP, START
+from playlist_pipeline.corpus.vocabulary import EOP, START, UNK
 from playlist_pipeline.model.losses import average_loss, exact_softmax_loss
 from playlist_pipeline.training.data import split_tokens
-from playlist_pipeline.training.step import compile_steps, compute_loss, make_state, start_from_cooccurrence
+from playlist_pipeline.training.step import (
+    COOCCURRENCE_NORM,
+    compile_steps,
+    compute_loss,
+    make_state,
+    start_from_cooccurrence,
+)
 
 TOKENS = np.array([[START, 3, 4, 5, 6, 7, 8], [START, 9, 3, EOP, EOP, EOP, EOP]], np.int32)
 
@@ -73,13 +80,25 @@ def test_seed_decides_the_first_weights(model_config, make_train_config):
     assert (table(1) != table(2)).any()
 
 
-def test_cooccurrence_gives_the_tracks_rows_and_leaves_the_rest(model_config, make_train_config, make_playlists):
+def test_from_cooccurrence_the_last_hidden_state_starts_near_the_mean_of_the_seeds(
+    make_playlists, make_train_config, vocabulary
+):
+    cfg = ModelConfig(context_length=6, num_layers=2, num_heads=2, embed_dim=8, feedforward_dim=6, dropout=0.1)
     playlists = make_playlists(20)
-    graphdef, state = make_state(model_config, make_train_config(), vocabulary_size=15)
-    before = jax.tree.map(np.asarray, state.params)
-    started = start_from_cooccurrence(graphdef, state, playlists, seed=5)
-    table = np.asarray(started.params["embedding"]["table"][...])
-    np.testing.assert_array_equal(table[3:], factorize_playlists(playlists, 15, 4, seed=5)[3:])
-    np.testing.assert_array_equal(table[:3], before["embedding"]["table"][...][:3])
-    same = jax.tree.map(np.array_equal, before, jax.tree.map(np.asarray, started.params))
-    assert sum(not equal for equal in jax.tree.leaves(same)) == 1
+    graphdef, state = make_state(cfg, make_train_config(), vocabulary_size=15)
+    state = start_from_cooccurrence(graphdef, state, playlists, vocabulary, seed=5)
+    model = nnx.merge(graphdef, state.params)
+    table = np.asarray(model.embedding.table[...])
+    vectors = COOCCURRENCE_NORM * factorize_playlists(playlists, 15, 8, seed=5)
+    np.testing.assert_array_equal(table[3:], vectors[3:])
+    np.testing.assert_allclose(table[[START, UNK]], [vectors[3:].mean(0)] * 2, rtol=1e-5)  # all counts are 1
+    assert np.any(table[EOP])
+
+    def standardise(rows):
+        return (rows - rows.mean(-1, keepdims=True)) / rows.std(-1, keepdims=True)
+
+    for tracks in ([4, 9], [3, 5, 12, 14]):
+        tokens = [START, *tracks]
+        hidden = np.asarray(model(np.array([tokens])))[0, -1]
+        mean = standardise(standardise(table[tokens]).mean(0) + table[tokens[-1]])
+        assert np.corrcoef(hidden, mean)[0, 1] > 0.97

@@ -15,9 +15,9 @@ from playlist_pipeline.config import TrainConfig
 from playlist_pipeline.corpus.sequences import Playlists
 from playlist_pipeline.corpus.vocabulary import EOP, START, UNK
 
-# Threads are enough for arrays of ids; worker processes of Grain 0.2.18 fail outside absl applications.
 # Grain's endless repetition has a length that overflows where a batch is one playlist.
 MANY_EPOCHS = 1 << 20
+# Threads are enough for arrays of ids; worker processes of Grain 0.2.18 fail outside absl applications.
 READ_OPTIONS = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
 
 

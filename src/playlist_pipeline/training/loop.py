@@ -133,7 +133,7 @@ def train_model(
         if restored is not None:
             state = restored
         elif train_config.embedding_init == "cooccurrence":
-            state = start_from_cooccurrence(graphdef, state, training, seed=train_config.seed)
+            state = start_from_cooccurrence(graphdef, state, training, vocabulary, seed=train_config.seed)
         if run.finished is None:
             state = run_steps(
                 state,

@@ -16,12 +16,17 @@ from flax import nnx
 from playlist_pipeline.config import ModelConfig, TrainConfig
 from playlist_pipeline.corpus.factorize import factorize_playlists
 from playlist_pipeline.corpus.sequences import Playlists
-from playlist_pipeline.corpus.vocabulary import SPECIALS
+from playlist_pipeline.corpus.vocabulary import SPECIALS, START, UNK, Vocabulary
 from playlist_pipeline.model.embedding import gather_rows
 from playlist_pipeline.model.losses import average_loss, count_candidates, draw_negatives, sampled_softmax_loss
 from playlist_pipeline.model.transformer import Transformer
 from playlist_pipeline.training.data import split_tokens
 from playlist_pipeline.training.optimizer import SkipState, make_optimizer
+
+
+# Root mean square norm of the first vectors over all occurrences. With 1 the first logits are too sure of themselves:
+# the loss then rises or falls by their scale, and on the validation part the first epochs made the ranking worse.
+COOCCURRENCE_NORM = 0.5
 
 
 class TrainState(NamedTuple):
@@ -89,17 +94,33 @@ def make_state(
 
 
 def start_from_cooccurrence(
-    graphdef: nnx.GraphDef, state: TrainState, playlists: Playlists, *, seed: int
+    graphdef: nnx.GraphDef, state: TrainState, playlists: Playlists, vocabulary: Vocabulary, *, seed: int
 ) -> TrainState:
-    """Return the state with the tracks' embeddings from a factorisation of the training playlists.
+    """Return the state of a model that ranks by matrix factorisation before its first step.
 
-    Special tokens keep their random rows. On little data this is worth more than many epochs: inner products with
-    the mean of the seeds' vectors already rank as well as matrix factorisation does.
+    Tracks get vectors from a factorisation of the training playlists, and the first block's attention passes on the
+    mean of what it sees: its queries and keys are close to zero, its values and output become the identity. So the
+    last hidden state starts near the mean of the seeds' vectors. ``<start>`` and ``<unk>`` start as the mean over all
+    occurrences, a track about which nothing is known; ``<eop>`` keeps its random row.
+
+    Args:
+        graphdef: The model's structure.
+        state: The random first state.
+        playlists: The training part.
+        vocabulary: Gives the tracks' counts.
+        seed: Of the factorisation.
     """
     model: Transformer = nnx.merge(graphdef, state.params)
     table = model.embedding.table[...]  # [V, D]
-    vectors = factorize_playlists(playlists, *table.shape, seed=seed)
-    model.embedding.table[...] = table.at[len(SPECIALS) :].set(vectors[len(SPECIALS) :])
+    vectors = COOCCURRENCE_NORM * factorize_playlists(playlists, *table.shape, seed=seed)
+    average = vocabulary.counts @ vectors / vocabulary.counts.sum()
+    table = table.at[len(SPECIALS) :].set(vectors[len(SPECIALS) :])
+    model.embedding.table[...] = table.at[np.array([START, UNK])].set(average)
+
+    attention, width = model.blocks[0].attention, table.shape[1]
+    kernel = attention.query_key_value.kernel
+    kernel[...] = kernel[...].at[:, 2 * width :].set(jnp.eye(width))  # [D, 3 D]: queries, keys, values
+    attention.output.kernel[...] = jnp.eye(width)
     return state._replace(params=nnx.state(model, nnx.Param))
 
 
