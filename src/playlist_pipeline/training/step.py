@@ -23,7 +23,6 @@ from playlist_pipeline.model.transformer import Transformer
 from playlist_pipeline.training.data import split_tokens
 from playlist_pipeline.training.optimizer import SkipState, make_optimizer
 
-
 # Root mean square norm of the first vectors over all occurrences. With 1 the first logits are too sure of themselves:
 # the loss then rises or falls by their scale, and on the validation part the first epochs made the ranking worse.
 COOCCURRENCE_NORM = 0.5
