@@ -1,0 +1,100 @@
+"""What a user sees who gives ``kedro run`` something it cannot use: one line, and a status that is not zero."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from kedro.framework.startup import bootstrap_project
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def kedro_run(monkeypatch: pytest.MonkeyPatch):
+    """Return a function that runs ``kedro run`` with arguments and gives its exit status and output."""
+    monkeypatch.chdir(PROJECT)
+    bootstrap_project(PROJECT)
+    from playlist_pipeline.cli import run  # noqa: PLC0415
+
+    def invoke(*arguments: str):
+        result = CliRunner().invoke(run, list(arguments))
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.exit_code, result.output
+
+    return invoke
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--params=train.learning_rat=1"], "parameter train.learning_rat is unknown: did you mean learning_rate?"),
+        (["--params=trian.seed=1"], "parameter trian is unknown: did you mean train?"),
+        (["--params=train.batch_size=0"], "parameter train.batch_size = 0 is not allowed: give 1 or more"),
+        (
+            ["--params=split.rule=random"],
+            "parameter split.rule = 'random' is not allowed: give one of permutation, hash",
+        ),
+    ],
+)
+def test_bad_parameters_are_one_line(kedro_run, tmp_path: Path, arguments: list[str], line: str) -> None:
+    status, output = kedro_run(*arguments)
+    assert status == 1
+    assert output == f"Error: {line}\n"
+
+
+def test_missing_archive_is_one_line(kedro_run, tmp_path: Path) -> None:
+    status, output = kedro_run(f"--params=archive={tmp_path}/none.zip,workspace={tmp_path}/workspace")
+    assert status == 1
+    assert output.count("\n") == 1
+    assert output.startswith("Error: archive ")
+    assert f"{tmp_path}/none.zip" in output
+
+
+@pytest.mark.parametrize("option", ["--pipeline=train", "--pipelines=train"])
+def test_a_pipeline_without_its_inputs_says_what_to_run(kedro_run, tmp_path: Path, option: str) -> None:
+    status, output = kedro_run(option, f"--params=workspace={tmp_path}")
+    assert status == 1
+    assert output.count("\n") == 1
+    assert output.endswith("make it with: kedro run --pipelines=vocabulary\n")
+
+
+def test_unknown_pipelines_and_nodes_are_named(kedro_run) -> None:
+    status, output = kedro_run("--pipelines=trian")
+    assert status == 1
+    assert "Failed to find the pipeline named 'trian'" in output
+    assert "Traceback" not in output
+    status, output = kedro_run("--from-nodes=nothing")
+    assert status == 1
+    assert "nothing" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("seed", "text"),
+    [
+        ("Artist 3 - Nothing like it", "nearest"),
+        ("spotify:track:short", "spotify:track:short"),
+    ],
+)
+def test_seeds_that_cannot_be_used_are_one_line(kedro_run, finished_workspace, tmp_path: Path, seed: str, text: str):
+    workspace = shutil.copytree(finished_workspace, tmp_path / "workspace")
+    (tmp_path / "seeds.txt").write_text(seed + "\n", "utf-8")
+    before = (workspace / "07_model_output" / "generated_playlists.json").read_bytes()
+    parameters = f"workspace={workspace},seeds_file={tmp_path}/seeds.txt,generate.length=8"
+    status, output = kedro_run("--pipelines=generate", f"--params={parameters}")
+    assert status == 1
+    assert output.count("\n") == 1
+    assert text in output
+    assert (workspace / "07_model_output" / "generated_playlists.json").read_bytes() == before
+
+
+def test_seeds_by_name_are_completed(kedro_run, finished_workspace, tmp_path: Path) -> None:
+    workspace = shutil.copytree(finished_workspace, tmp_path / "workspace")
+    (tmp_path / "seeds.txt").write_text("Artist 1 - Track 4\nspotify:track:" + "z" * 22 + "\n\n<start>\n", "utf-8")
+    parameters = f"workspace={workspace},seeds_file={tmp_path}/seeds.txt,generate.length=8"
+    status, output = kedro_run("--pipelines=generate", f"--params={parameters}")
+    assert status == 0, output
+    assert "Track 4" in output
+    assert "z" * 22 in output  # the unknown seed is named
+    assert output.count("Playlist ") >= 2
