@@ -10,7 +10,17 @@ import pytest
 import playlist_pipeline
 
 SOURCE = Path(playlist_pipeline.__file__).parent
-FLOORS = {"errors": 0, "config": 0, "mpd": 1, "corpus": 2, "model": 3, "training": 4, "evaluation": 5, "generation": 5}
+FLOORS = {
+    "errors": 0,
+    "fingerprint": 0,
+    "config": 0,
+    "mpd": 1,
+    "corpus": 2,
+    "model": 3,
+    "training": 4,
+    "evaluation": 5,
+    "generation": 5,
+}
 DOMAIN = ["mpd", "corpus", "model", "training", "evaluation", "generation"]
 
 

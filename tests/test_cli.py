@@ -30,6 +30,13 @@ def kedro_run(monkeypatch: pytest.MonkeyPatch):
     [
         (["--params=train.learning_rat=1"], "parameter train.learning_rat is unknown: did you mean learning_rate?"),
         (["--params=trian.seed=1"], "parameter trian is unknown: did you mean train?"),
+        (["--params=train=5"], "parameter train = 5 is not allowed: give its parts, such as train.NAME=VALUE"),
+        (["--params=archive="], "parameter archive = None is not allowed: give a path"),
+        (["--params=seeds_file=/none.txt"], "parameter seeds_file: there is no file /none.txt"),
+        (
+            ["--runner=ParallelRunner"],
+            "--runner=ParallelRunner runs no hooks, which keep the run manifest; leave it out",
+        ),
         (["--params=train.batch_size=0"], "parameter train.batch_size = 0 is not allowed: give 1 or more"),
         (
             ["--params=split.rule=random"],
@@ -56,7 +63,7 @@ def test_a_pipeline_without_its_inputs_says_what_to_run(kedro_run, tmp_path: Pat
     status, output = kedro_run(option, f"--params=workspace={tmp_path}")
     assert status == 1
     assert output.count("\n") == 1
-    assert output.endswith("make it with: kedro run --pipelines=vocabulary\n")
+    assert "make it with: kedro run --pipelines=extract,split,vocabulary and the same --params and --env\n" in output
 
 
 def test_unknown_pipelines_and_nodes_are_named(kedro_run) -> None:

@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from playlist_pipeline import manifest
+from playlist_pipeline import fingerprint
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.manifest import RunManifest, code_fingerprint, digest_of, fingerprint_of, size_of
+from playlist_pipeline.fingerprint import code_fingerprint, digest_of, fingerprint_of, size_of
+from playlist_pipeline.manifest import RunManifest
 
 
 def test_lines_survive_a_reload_and_forgetting_removes_them(tmp_path) -> None:
@@ -58,7 +59,7 @@ def test_fingerprints_follow_content_not_order() -> None:
 def test_code_fingerprint_covers_what_a_module_imports(monkeypatch) -> None:
     def modules_behind(name: str) -> set[str]:
         seen = {}
-        monkeypatch.setattr(manifest, "fingerprint_of", lambda value: seen.update(value) or "x")
+        monkeypatch.setattr(fingerprint, "fingerprint_of", lambda value: seen.update(value) or "x")
         code_fingerprint.__wrapped__(name)
         return set(seen)
 
@@ -67,3 +68,18 @@ def test_code_fingerprint_covers_what_a_module_imports(monkeypatch) -> None:
     assert "playlist_pipeline.mpd.schema" in extract  # imported by that
     assert not any("training" in name or "corpus" in name for name in extract)
     assert "playlist_pipeline.training.loop" in modules_behind("playlist_pipeline.pipelines.train.nodes")
+
+
+def test_two_runs_cannot_hold_one_workspace(tmp_path) -> None:
+    path = tmp_path / "workspace" / "08_reporting" / "run_manifest.json"
+    held = RunManifest(path).lock()
+    with pytest.raises(UserError, match=r"is in use by another run: wait for it, or give another workspace$"):
+        RunManifest(path).lock()
+    held.close()
+    RunManifest(path).lock().close()
+
+
+def test_a_workspace_that_cannot_be_written_is_named(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"^workspace .*file cannot be written \("):
+        RunManifest(tmp_path / "file" / "08_reporting" / "run_manifest.json").lock()

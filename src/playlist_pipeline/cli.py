@@ -1,13 +1,17 @@
 """``kedro run`` as Kedro has it, except that what a user can mend is told in one line."""
 
+import errno
 import traceback
 from typing import Any
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.validation.exceptions import ParameterValidationError
 
 from playlist_pipeline.errors import UserError
+
+PLACE_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EISDIR)
 
 
 @click.group(name="playlist_pipeline")
@@ -18,8 +22,10 @@ def cli() -> None:
 def explain(error: BaseException | None) -> str | None:
     """Return the line that tells a user what to mend, or None if the error is a bug."""
     while error is not None:
-        if isinstance(error, UserError | ParameterValidationError):
+        if isinstance(error, UserError | ParameterValidationError | MissingConfigException):
             return str(error)
+        if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
+            return f"{error.filename}: {error.strerror}"
         if isinstance(error, ValueError) and _raised_by_kedro(error):
             return str(error)
         error = error.__cause__ or error.__context__
@@ -37,6 +43,8 @@ def _run(pipeline: str, pipelines: list[str], **options: Any) -> Any:
     """Run pipelines; ``--pipeline`` is the older spelling of ``--pipelines``."""
     if pipeline and not pipelines:
         pipeline, pipelines = "", [pipeline]
+    if (options["runner"] or "").endswith("ParallelRunner"):
+        raise click.ClickException("--runner=ParallelRunner runs no hooks, which keep the run manifest; leave it out")
     try:
         return kedro_run.callback(pipeline=pipeline, pipelines=pipelines, **options)  # type: ignore[misc]
     except Exception as error:

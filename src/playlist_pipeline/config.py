@@ -234,7 +234,8 @@ class TrainConfig(Config):
         )
         self._require("max_steps", self.max_steps is None or self.max_steps >= 1, "1 or more, or null for no limit")
         self._require("learning_rate", self.learning_rate > 0, "a positive number")
-        self._require_at_least(0, "seed", "weight_decay")
+        self._require_at_least(0, "weight_decay")
+        self._require_within(0, 2**32, "seed")
         self._require_one_of("loss", ("label_in_denominator", "negatives_only"))
         self._require_one_of("embedding_init", ("normal", "cooccurrence"))
         self._require_within(0, 1, "unk_rate")
@@ -279,7 +280,7 @@ class EvaluateConfig(Config):
         known = {"popularity", "item_knn"}
         self._require("baselines", set(self.baselines) <= known, "a list of " + ", ".join(sorted(known)))
         self._require("confidence", 0 < self.confidence < 1, "a number between 0 and 1, both excluded")
-        self._require_at_least(0, "seed")
+        self._require_within(0, 2**32, "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,7 +311,8 @@ class GenerateConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(0, "num_examples", "num_example_seeds", "eop_weight", "seed")
+        self._require_at_least(0, "num_examples", "num_example_seeds", "eop_weight")
+        self._require_within(0, 2**32, "seed")
         self._require_at_least(1, "length", "top_k")
         self._require("temperature", self.temperature > 0, "a positive number")
 
@@ -329,13 +331,15 @@ CONFIG_CLASSES: dict[str, type[Config]] = {
 }
 
 
-def make_config(key: str, values: Mapping[str, Any]) -> Config:
+def make_config(key: str, values: Any) -> Config:
     """Return the checked parameters of one top-level key.
 
     Raises:
         ConfigError: A value is not allowed, or a name is missing or unknown.
     """
     cls = CONFIG_CLASSES[key]
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"parameter {key} = {values!r} is not allowed: give its parts, such as {key}.NAME=VALUE")
     names = [field.name for field in dataclasses.fields(cls)]
     for name in values:
         if name not in names:

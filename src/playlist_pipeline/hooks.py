@@ -4,7 +4,7 @@ import difflib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -15,15 +15,9 @@ from kedro.pipeline.node import Node
 from playlist_pipeline.config import CONFIG_CLASSES, Config, make_config
 from playlist_pipeline.data_catalog import ManifestCatalog
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.manifest import (
-    RunManifest,
-    code_fingerprint,
-    describe_environment,
-    digest_of,
-    fingerprint_of,
-    size_of,
-)
-from playlist_pipeline.pipeline_registry import register_pipelines
+from playlist_pipeline.fingerprint import code_fingerprint, digest_of, fingerprint_of, size_of
+from playlist_pipeline.manifest import RunManifest, describe_environment
+from playlist_pipeline.pipeline_registry import DATA_PIPELINES, MODEL_PIPELINES, register_pipelines
 
 LOGGER = logging.getLogger(__name__)
 # Given with --params and read by the catalog and by globals, not by nodes.
@@ -41,6 +35,11 @@ class ParameterHooks:
             UserError: A name is unknown or missing, or a value is not allowed.
         """
         parameters = context.config_loader["parameters"]
+        for name in PLACES:
+            if name in parameters and not (isinstance(parameters[name], str) and parameters[name]):
+                raise UserError(f"parameter {name} = {parameters[name]!r} is not allowed: give a path")
+        if "seeds_file" in parameters and not context.project_path.joinpath(parameters["seeds_file"]).is_file():
+            raise UserError(f"parameter seeds_file: there is no file {parameters['seeds_file']}")
         known = [*CONFIG_CLASSES, *PLACES]
         for name in parameters:
             if name not in known:
@@ -48,7 +47,7 @@ class ParameterHooks:
                 hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
                 raise UserError(f"parameter {name} is unknown: {hint}")
         for key in CONFIG_CLASSES:
-            make_config(key, parameters.get(key) or {})
+            make_config(key, parameters.get(key, {}))
 
 
 class ManifestHooks:
@@ -64,6 +63,7 @@ class ManifestHooks:
         self._manifest: RunManifest | None = None
         self._fingerprints: dict[str, str] = {}
         self._node_names: list[str] = []
+        self._lock: IO[bytes] | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -72,11 +72,34 @@ class ManifestHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: ManifestCatalog) -> None:
-        """Check the run's inputs against the manifest and mark what is stale.
+        """Hold the workspace, check the run's inputs against the manifest and mark what is stale.
 
         Raises:
-            UserError: An input of the run was not finished by an earlier one.
+            UserError: An input of the run was not finished by an earlier one, or another run holds the workspace.
         """
+        self._lock = catalog.load("run_manifest").lock()
+        try:
+            self._prepare(run_params, pipeline, catalog)
+        except BaseException:
+            self._release()
+            raise
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Let the workspace go."""
+        self._release()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Let the workspace go."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _prepare(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: ManifestCatalog) -> None:
         self._catalog, self._manifest = catalog, catalog.load("run_manifest")
         self._node_names = [node.name for node in pipeline.nodes]
         manifest = self._manifest
@@ -102,15 +125,20 @@ class ManifestHooks:
         self, pipeline: Pipeline, manifest: RunManifest, everything: Mapping[str, Pipeline], maker: Mapping[str, Node]
     ) -> None:
         for name in sorted(pipeline.inputs()):
-            if _bare(name) not in maker:
-                continue
-            path = _path_of(self._catalog, name)
-            if _bare(name) not in manifest.artifacts or not path.exists():
-                owner = next(key for key, value in everything.items() if maker[_bare(name)] in value.nodes)
+            if _bare(name) in maker and not self._is_finished(name, manifest):
+                before = everything["__default__"].to_outputs(*maker[_bare(name)].outputs)
+                lacking = {
+                    node for node in before.nodes for made in node.outputs if not self._is_finished(made, manifest)
+                }
+                owners = [key for key in (*DATA_PIPELINES, *MODEL_PIPELINES) if lacking & set(everything[key].nodes)]
+                path = _path_of(self._catalog, name)
                 raise UserError(
                     f"{_bare(name)} ({path}) is missing, or the run that was to make it did not finish; "
-                    f"make it with: kedro run --pipelines={owner}"
+                    f"make it with: kedro run --pipelines={','.join(owners)} and the same --params and --env"
                 )
+
+    def _is_finished(self, name: str, manifest: RunManifest) -> bool:
+        return _bare(name) in manifest.artifacts and _path_of(self._catalog, name).exists()
 
     def _plan(self, pipeline: Pipeline, manifest: RunManifest) -> dict[str, str]:
         """Return the fingerprint that each artifact would have if the whole pipeline ran now."""
@@ -159,10 +187,14 @@ class ManifestHooks:
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        """Strike the node's outputs from the manifest before they are made again."""
+        """Say what is made now."""
+        LOGGER.info("%s (%d of %d)", node.name, self._node_names.index(node.name) + 1, len(self._node_names))
+
+    @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        """Strike all outputs of the node from the manifest before the first of them is saved."""
         if self._manifest is None:
             return
-        LOGGER.info("%s (%d of %d)", node.name, self._node_names.index(node.name) + 1, len(self._node_names))
         self._manifest.forget([_bare(name) for name in node.outputs])
         known = {name: line.fingerprint for name, line in self._manifest.artifacts.items()} | self._manifest.inputs
         self._fingerprints[node.name] = self._fingerprint(node, known.__getitem__)

@@ -4,23 +4,23 @@ An artifact counts only once its line stands here. The line is removed before th
 written last, atomically, so that a killed run leaves nothing that a later run would take for whole.
 """
 
-import ast
-import functools
-import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.fingerprint import PACKAGE, digest_of, size_of
 
-PACKAGE = __name__.partition(".")[0]
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nothing keeps two runs apart
+    fcntl = None  # type: ignore[assignment]
+
 LIBRARIES = (
     "kedro",
     "kedro-datasets",
@@ -37,66 +37,6 @@ LIBRARIES = (
 )
 
 
-def fingerprint_of(value: Any) -> str:
-    """Return the SHA-256 of a value that JSON can hold, as 64 hexadecimal digits."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@functools.cache
-def code_fingerprint(module: str) -> str:
-    """Return a digest of the sources of ``module`` and of all modules of this package that it imports.
-
-    Imports inside functions count too. Libraries do not: the manifest records their versions instead.
-    """
-    pending, seen = [module], dict[str, str]()
-    while pending:
-        name = pending.pop()
-        spec = importlib.util.find_spec(name) if name not in seen else None
-        if spec is None or spec.origin is None:
-            continue
-        source = Path(spec.origin).read_bytes()
-        resources = sorted(Path(spec.origin).parent.glob("*.sql")) if spec.submodule_search_locations else []
-        seen[name] = hashlib.sha256(source + b"".join(path.read_bytes() for path in resources)).hexdigest()
-        pending += _package_imports(source)
-    return fingerprint_of(seen)
-
-
-def _package_imports(source: bytes) -> set[str]:
-    modules: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            modules.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGE):
-            modules.add(node.module)
-            # `from package.room import module` names a module or a function of the room's __init__.
-            room = Path(__file__).parent.joinpath(*node.module.split(".")[1:])
-            names = [alias.name for alias in node.names]
-            modules.update(f"{node.module}.{name}" for name in names if (room / f"{name}.py").is_file())
-    return {name for name in modules if name.startswith(PACKAGE + ".")}
-
-
-def files_of(path: Path) -> Iterator[Path]:
-    """Yield ``path`` itself if it is a file, or all files below it in the order of their names."""
-    if path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.is_file())
-    elif path.exists():
-        yield path
-
-
-def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files of a folder."""
-    return sum(file.stat().st_size for file in files_of(path))
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder's file names and contents."""
-    if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    return fingerprint_of({file.relative_to(path).as_posix(): digest_of(file) for file in files_of(path)})
-
-
 @dataclass(frozen=True)
 class Artifact:
     """A finished artifact.
@@ -105,11 +45,13 @@ class Artifact:
         fingerprint: Digest of the code, parameters and inputs that made it.
         bytes: Size on disk.
         digest: SHA-256 of its content.
+        commit: Of the project when it was made; None outside a git checkout.
     """
 
     fingerprint: str
     bytes: int
     digest: str
+    commit: str | None
 
 
 class RunManifest:
@@ -140,7 +82,7 @@ class RunManifest:
 
     def record(self, name: str, fingerprint: str, path: Path) -> None:
         """Write the line of a finished artifact that lies at ``path``."""
-        self.artifacts[name] = Artifact(fingerprint, size_of(path), digest_of(path))
+        self.artifacts[name] = Artifact(fingerprint, size_of(path), digest_of(path), self.run.get("commit"))
         self.save()
 
     def forget(self, names: list[str]) -> Self:
@@ -154,6 +96,27 @@ class RunManifest:
         """Return what the file holds."""
         artifacts = {name: vars(line) for name, line in sorted(self.artifacts.items())}
         return {"run": self.run, "inputs": self.inputs, "artifacts": artifacts}
+
+    def lock(self) -> IO[bytes]:
+        """Return an open file that holds the workspace until it is closed, or the process ends.
+
+        Raises:
+            UserError: Another run holds it, or the workspace cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            stream = self.path.with_suffix(".lock").open("ab")
+        except OSError as error:
+            raise UserError(f"workspace {self.path.parent.parent} cannot be written ({error.strerror})") from error
+        try:
+            if fcntl is not None:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            stream.close()
+            raise UserError(
+                f"workspace {self.path.parent.parent} is in use by another run: wait for it, or give another workspace"
+            ) from error
+        return stream
 
     def save(self) -> None:
         """Replace the file atomically."""

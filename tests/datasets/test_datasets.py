@@ -111,6 +111,9 @@ class TestSeedsDataset:
         path.write_bytes(text.encode())
         assert SeedsDataset(filepath=str(path)).load() == seeds
 
+    def test_an_optional_file_may_be_missing(self, tmp_path: Path) -> None:
+        assert SeedsDataset(filepath=str(tmp_path / "missing.txt"), optional=True).load() == []
+
     def test_save_and_load(self, tmp_path: Path) -> None:
         dataset = SeedsDataset(filepath=str(tmp_path / "seeds.txt"))
         dataset.save([["A - B", "é"], [], ["C"]])

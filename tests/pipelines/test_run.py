@@ -138,7 +138,7 @@ def test_a_pipeline_alone_refuses_inputs_that_no_finished_run_made(
         run_pipeline(workspace, tiny_archive, "train")
     assert str(error.value) == (
         f"sequences ({workspace}/05_model_input/sequences) is missing, or the run that was to make it did not finish; "
-        "make it with: kedro run --pipelines=vocabulary"
+        "make it with: kedro run --pipelines=vocabulary and the same --params and --env"
     )
 
 

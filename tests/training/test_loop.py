@@ -195,6 +195,14 @@ def test_a_checkpoint_that_is_not_whole_is_not_used(whole, train, tmp_path, capl
     assert sum("is not whole" in record.getMessage() for record in caplog.records) == 2
 
 
+@pytest.mark.parametrize("gone", ["6", ""])
+def test_a_finished_training_whose_last_checkpoint_is_gone_is_trained_again(gone, whole, train, tmp_path, caplog):
+    root = Path(shutil.copytree(whole[1], tmp_path / "copy"))
+    shutil.rmtree(_run_folder(root) / "steps" / gone)
+    _assert_equal(train(root), whole[0])
+    assert any("was finished, but its last checkpoint is gone" in message for message in caplog.messages)
+
+
 def test_other_parameters_start_afresh_beside_it(whole, train, tmp_path):
     root = Path(shutil.copytree(whole[1], tmp_path / "copy"))
     other = train(root, seed=4, max_steps=1)

@@ -37,14 +37,16 @@ class SeedsDataset(AbstractDataset[Seeds, Seeds]):
 
     START = "<start>"
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, filepath: str, optional: bool = False, metadata: dict[str, Any] | None = None) -> None:
         """Make the dataset.
 
         Args:
             filepath: The text file, in UTF-8.
+            optional: A missing file holds no seeds.
             metadata: Ignored by Kedro; read by plugins.
         """
         self._filepath = Path(filepath)
+        self._optional = optional
         self.metadata = metadata
 
     def load(self) -> Seeds:
@@ -53,6 +55,8 @@ class SeedsDataset(AbstractDataset[Seeds, Seeds]):
         Raises:
             UserError: The file is missing or not UTF-8.
         """
+        if self._optional and not self._filepath.exists():
+            return []
         try:
             lines = self._filepath.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
@@ -74,4 +78,4 @@ class SeedsDataset(AbstractDataset[Seeds, Seeds]):
         return self._filepath.is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return {"filepath": str(self._filepath), "optional": self._optional}

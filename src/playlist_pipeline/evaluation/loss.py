@@ -1,6 +1,7 @@
 """The loss on a held-out part: sampled as in training, and exact over the whole vocabulary."""
 
 import math
+import sys
 from functools import partial
 
 import jax
@@ -34,7 +35,7 @@ def measure_loss(loaded: LoadedModel, playlists: Playlists, config: EvaluateConf
     Returns:
         Means in nats over all labels up to the first ``<eop>``: ``sampled`` as in training, ``exact`` by the full
         softmax, ``exact_known`` without ``<unk>`` labels; ``perplexity`` = exp(``exact``); and the numbers of
-        ``labels`` and ``unk_labels``. The means are None where there is no label.
+        ``labels`` and ``unk_labels``. What is not finite, or without labels, is None.
     """
     graphdef, params = nnx.split(loaded.model)
     step = jax.jit(partial(_sum_losses, graphdef=graphdef, train_config=TrainConfig(**loaded.meta["train"])))
@@ -52,14 +53,19 @@ def measure_loss(loaded: LoadedModel, playlists: Playlists, config: EvaluateConf
         "sampled": _divide(sampled, labels),
         "exact": _divide(exact, labels),
         "exact_known": _divide(exact_known, labels - unk_labels),
-        "perplexity": math.exp(exact / labels) if labels else None,
+        "perplexity": _exponentiate(_divide(exact, labels)),
         "labels": int(labels),
         "unk_labels": int(unk_labels),
     }
 
 
 def _divide(total: float, count: float) -> float | None:
-    return total / count if count else None
+    """Return the mean; None, which JSON can hold, if there is none or it is not finite."""
+    return total / count if count and math.isfinite(total) else None
+
+
+def _exponentiate(loss: float | None) -> float | None:
+    return math.exp(loss) if loss is not None and loss < math.log(sys.float_info.max) else None
 
 
 def _sum_losses(

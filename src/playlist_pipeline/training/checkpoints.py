@@ -4,7 +4,6 @@ A run's folder holds ``config.json`` (what the fingerprint stands for), ``steps/
 (the files of that checkpoint and their sizes), ``history.csv``, ``tensorboard/`` and, at the end, ``finished.json``.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -17,12 +16,11 @@ from orbax.checkpoint import v1 as ocp
 
 from playlist_pipeline.config import ModelConfig, TrainConfig
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.fingerprint import code_fingerprint, fingerprint_of
 from playlist_pipeline.training.step import TrainState
 
 logger = logging.getLogger(__name__)
 
-# Raise this when the code's meaning changes so that an old checkpoint must not be resumed.
-TRAINING_VERSION = 1
 # These fields of TrainConfig change when checkpoints are written, not what is trained.
 _NOT_IN_FINGERPRINT = ("checkpoint_every", "keep_checkpoints")
 
@@ -41,7 +39,7 @@ def describe_training(
     """
     recipe = {key: value for key, value in train_config.to_dict().items() if key not in _NOT_IN_FINGERPRINT}
     return {
-        "version": TRAINING_VERSION,
+        "code": code_fingerprint("playlist_pipeline.training.step"),
         "model": model_config.to_dict(),
         "train": recipe,
         "vocabulary": vocabulary,
@@ -52,7 +50,7 @@ def describe_training(
 
 def fingerprint_training(description: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a description, as hexadecimal text."""
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+    return fingerprint_of(description)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -1,6 +1,7 @@
 """The training loop: data, state, steps, history, checkpoints, from top to bottom."""
 
 import logging
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -116,7 +117,34 @@ def train_model(
     """
     if len(training) == 0:
         raise UserError("there are no training playlists: check the split and the archive")
+    with catch_stop_signals() as signal_received:
+        result = _train_or_resume(
+            training,
+            validation,
+            vocabulary,
+            model_config=model_config,
+            train_config=train_config,
+            checkpoints=checkpoints,
+            should_stop=lambda: signal_received() or (should_stop is not None and should_stop()),
+            progress=progress,
+        )
+        if signal_received():
+            raise TrainingInterrupted("training is finished and was asked to stop: run the same command again to go on")
+    return result
 
+
+def _train_or_resume(
+    training: Playlists,
+    validation: Playlists,
+    vocabulary: Vocabulary,
+    *,
+    model_config: ModelConfig,
+    train_config: TrainConfig,
+    checkpoints: CheckpointStore,
+    should_stop: Callable[[], bool],
+    progress: bool,
+) -> TrainResult:
+    """Do what ``train_model`` says, without its signal handlers."""
     context_length = model_config.context_length
     description = describe_training(
         model_config,
@@ -134,7 +162,12 @@ def train_model(
             state = restored
         elif train_config.embedding_init == "cooccurrence":
             state = start_from_cooccurrence(graphdef, state, training, vocabulary, seed=train_config.seed)
-        if run.finished is None:
+        total_steps = count_steps(len(training), train_config)
+        if run.finished is not None and int(state.step) == total_steps:
+            logger.info("training %s is finished (%d steps): skipped", run.folder.name, total_steps)
+        else:
+            if run.finished is not None:
+                logger.warning("training %s was finished, but its last checkpoint is gone", run.folder.name)
             state = run_steps(
                 state,
                 batches,
@@ -142,14 +175,19 @@ def train_model(
                 run=run,
                 steps=compile_steps(graphdef, train_config),
                 config=train_config,
-                total_steps=count_steps(len(training), train_config),
+                total_steps=total_steps,
                 should_stop=should_stop,
                 progress=progress,
             )
             summary = summarise_history(load_history(run.history_path))
             run.finish({"fingerprint": fingerprint, "training_playlists": len(training)} | summary)
-        else:
-            logger.info("training %s is finished (%d steps): skipped", run.folder.name, int(state.step))
+            if summary["skipped_steps"]:
+                logger.warning(
+                    "%d of %d steps had a loss or gradient that is not finite and changed nothing; "
+                    "if they are many, lower train.learning_rate",
+                    summary["skipped_steps"],
+                    total_steps,
+                )
         loaded = LoadedModel(
             model=nnx.merge(graphdef, state.params),
             config=model_config,
@@ -168,7 +206,7 @@ def run_steps(
     steps: CompiledSteps,
     config: TrainConfig,
     total_steps: int,
-    should_stop: Callable[[], bool] | None,
+    should_stop: Callable[[], bool],
     progress: bool,
 ) -> TrainState:
     """Take the steps from ``state.step`` to ``total_steps``, and return the state after the last.
@@ -193,7 +231,6 @@ def run_steps(
     validation_key = split_seed(config.seed).validation
     pending: list[PendingRow] = []
     with (
-        catch_stop_signals() as signal_received,
         History(run.history_path, last_step=first_step) as history,
         SummaryWriter(str(run.folder / "tensorboard"), purge_step=first_step + 1) as tensorboard,
         make_progress_bar(first_step, total_steps, shown=progress) as bar,
@@ -206,7 +243,7 @@ def run_steps(
                 validation_loss = steps.evaluate(state.params, batch, jax.random.fold_in(validation_key, step))
             pending.append(PendingRow(step, metrics, validation_loss))
 
-            stopping = step < total_steps and (signal_received() or (should_stop is not None and should_stop()))
+            stopping = step < total_steps and should_stop()
             saving = stopping or step == total_steps or step % config.checkpoint_every == 0
             while len(pending) > (0 if saving else STEPS_IN_FLIGHT):
                 # The host waits here for the device: for an earlier step than the one just started, unless it saves.
@@ -241,7 +278,7 @@ def read_row(pending: PendingRow, *, learning_rate: float) -> HistoryRow:
 def write_scalars(tensorboard: SummaryWriter, row: HistoryRow) -> None:
     """Write a row's figures as TensorBoard scalars."""
     for name, value in row._asdict().items():
-        if name != "step" and value is not None:
+        if name != "step" and value is not None and math.isfinite(value):
             tensorboard.add_scalar(name, value, row.step)
 
 

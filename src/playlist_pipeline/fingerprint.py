@@ -1,0 +1,72 @@
+"""Fingerprints of values, of source code and of files."""
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def fingerprint_of(value: Any) -> str:
+    """Return the SHA-256 of a value that JSON can hold, as 64 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def code_fingerprint(module: str) -> str:
+    """Return a digest of the sources of ``module`` and of all modules of this package that it imports.
+
+    Imports inside functions count too. Libraries do not: the manifest records their versions instead.
+    """
+    pending, seen = [module], dict[str, str]()
+    while pending:
+        name = pending.pop()
+        spec = importlib.util.find_spec(name) if name not in seen else None
+        if spec is None or spec.origin is None:
+            continue
+        source = Path(spec.origin).read_bytes()
+        resources = sorted(Path(spec.origin).parent.glob("*.sql")) if spec.submodule_search_locations else []
+        seen[name] = hashlib.sha256(source + b"".join(path.read_bytes() for path in resources)).hexdigest()
+        pending += _package_imports(source)
+    return fingerprint_of(seen)
+
+
+def _package_imports(source: bytes) -> set[str]:
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGE):
+            modules.add(node.module)
+            # `from package.room import module` names a module or a function of the room's __init__.
+            room = Path(__file__).parent.joinpath(*node.module.split(".")[1:])
+            names = [alias.name for alias in node.names]
+            modules.update(f"{node.module}.{name}" for name in names if (room / f"{name}.py").is_file())
+    return {name for name in modules if name.startswith(PACKAGE + ".")}
+
+
+def files_of(path: Path) -> Iterator[Path]:
+    """Yield ``path`` itself if it is a file, or all files below it in the order of their names."""
+    if path.is_dir():
+        yield from sorted(file for file in path.rglob("*") if file.is_file())
+    elif path.exists():
+        yield path
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files of a folder."""
+    return sum(file.stat().st_size for file in files_of(path))
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, or of a folder's file names and contents."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    return fingerprint_of({file.relative_to(path).as_posix(): digest_of(file) for file in files_of(path)})
