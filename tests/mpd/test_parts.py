@@ -19,13 +19,12 @@ from playlist_pipeline.mpd.parts import PartStore
 CONFIG = ExtractConfig(strict=False, num_workers=2, max_problems=100)
 NAMES = ("playlists", "artists", "albums", "tracks", "memberships")
 
-# Extracts like the pipeline's node, with its datasets. The n-th write (of a part, then of a table) may stop half-way
-# for ever, with half of its bytes on disk.
+# Extracts and writes the tables. The n-th write of a part may stop half-way for ever, with half of its bytes on disk.
 CHILD = """
 import sys, threading, time
 from pathlib import Path
+import pyarrow.json, pyarrow.parquet
 from playlist_pipeline.config import ExtractConfig
-from playlist_pipeline.datasets import TableDataset
 from playlist_pipeline.mpd import Archive, extract_tables
 from playlist_pipeline.mpd.parts import PartStore
 
@@ -55,23 +54,34 @@ print("ready", flush=True)
 config = ExtractConfig(strict=False, num_workers=2, max_problems=100)
 tables, report = extract_tables(Archive(archive), config, progress=False, store=PartStore(folder / "parts"))
 for name in ("playlists", "artists", "albums", "tracks", "memberships"):
-    TableDataset(filepath=str(folder / f"{name}.parquet")).save(getattr(tables, name))
+    pyarrow.parquet.write_table(getattr(tables, name), folder / f"{name}.parquet")
 print("done", flush=True)
 """
 
 
 @pytest.fixture
-def archive(tmp_path, make_playlists, make_playlist, make_archive, write_archive, slice_text):
-    """Twelve slices, one of them with a playlist to repair, one with lone surrogates, one skipped."""
-    playlists = make_playlists(120)
-    playlists[25]["num_tracks"] += 1
-    playlists[47]["name"] = "\ud83d"
-    files = {
-        f"mpd.slice.{first}-{first + 9}.json": slice_text(playlists[first : first + 10], first, first + 9)
-        for first in range(0, 120, 10)
-    }
-    files["mpd.slice.80-89.json"] = "{"
-    return Archive(write_archive(tmp_path, files))
+def make_twelve(tmp_path, make_playlists, write_archive, slice_text):
+    """Give an archive of twelve slices: one has a playlist to repair, one lone surrogates, and one is skipped."""
+
+    def make(size):
+        playlists = make_playlists(12 * size)
+        playlists[2 * size]["num_tracks"] += 1
+        playlists[4 * size]["name"] = "\ud83d"
+        files = {
+            f"mpd.slice.{first}-{first + size - 1}.json": slice_text(
+                playlists[first : first + size], first, first + size - 1
+            )
+            for first in range(0, 12 * size, size)
+        }
+        files[f"mpd.slice.{8 * size}-{9 * size - 1}.json"] = "{"
+        return Archive(write_archive(tmp_path, files))
+
+    return make
+
+
+@pytest.fixture
+def archive(make_twelve):
+    return make_twelve(10)
 
 
 def _extract(archive, store=None, config=CONFIG):
@@ -191,7 +201,8 @@ def _start(archive, folder, stop_at=0):
 
 
 @pytest.mark.slow
-def test_kill_at_random_moments_and_run_again(archive, tmp_path, capsys):
+def test_kill_at_random_moments_and_run_again(make_twelve, tmp_path, capsys):
+    archive = make_twelve(100)
     calm = _start(archive, tmp_path / "calm")
     start = time.perf_counter()
     assert calm.stdout.readline() == "done\n"
