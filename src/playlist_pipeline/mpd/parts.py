@@ -2,7 +2,8 @@
 
 A part is an Arrow IPC file of one row: the columns of ``SliceColumns`` as lists, and the rest of ``SliceResult`` in the
 metadata. Its name carries the CRC-32 of its bytes, and it gets that name when it is whole: neither a process that is
-killed nor a machine that loses power leaves a part that would be taken for whole.
+killed nor a machine that loses power leaves a part that would be taken for whole. A slice of the MPD takes 4.3 MB, so
+that all 1,000 take 4.3 GB until the tables are saved and the parts are removed.
 """
 
 import dataclasses
