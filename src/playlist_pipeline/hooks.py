@@ -201,10 +201,19 @@ class ManifestHooks:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """Write the manifest's line of an artifact that is whole now."""
-        if self._manifest is not None:
-            path = _path_of(self._catalog, dataset_name)
-            self._manifest.record(_bare(dataset_name), self._fingerprints[node.name], path)
+        """Write the manifest's line of an artifact that is whole now.
+
+        After a node's last one, inputs that were kept only in case it is interrupted are cleared.
+        """
+        if self._manifest is None:
+            return
+        path = _path_of(self._catalog, dataset_name)
+        self._manifest.record(_bare(dataset_name), self._fingerprints[node.name], path)
+        if {_bare(name) for name in node.outputs} <= self._manifest.artifacts.keys():
+            for name in node.inputs:
+                dataset: Any = self._catalog.get(name)
+                if hasattr(dataset, "clear"):
+                    dataset.clear()
 
 
 def _bare(name: str) -> str:

@@ -119,6 +119,43 @@ def test_building_again_gives_the_same_content(tmp_path, corpus, monkeypatch):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["one.db", "two.db"]
 
 
+@pytest.mark.parametrize("declared", [True, False])
+def test_memberships_in_any_order_give_the_same_content(tmp_path, corpus, monkeypatch, declared):
+    """With the index that is filled in order and, where sqlite forbids that, with the one that it sorts itself."""
+    build_database(tmp_path / "one.db", *corpus)
+    order = np.random.default_rng(0).permutation(corpus.memberships.num_rows)
+    if not declared:
+        monkeypatch.setattr(database_module, "_declare_index", lambda *_: False)
+    build_database(tmp_path / "two.db", *corpus._replace(memberships=corpus.memberships.take(order)))
+    assert dump(tmp_path / "one.db") == dump(tmp_path / "two.db")
+    with closing(sqlite3.connect(tmp_path / "two.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        connection.execute("UPDATE memberships SET track_id = 0 WHERE playlist_id = 2")
+        connection.execute("DELETE FROM memberships WHERE playlist_id = 1")
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_names_are_folded_alike_in_bulk():
+    names = [
+        "",
+        " ",
+        "Plain Name",
+        "two  spaces",
+        " lead",
+        "trail ",
+        "tab\tbed",
+        "bell\x07",
+        "nul\x00",
+        "del\x7f",
+        "É",
+        "ß",
+    ]
+    names += ["\x85", "a\u00a0b", "UPPER", "x" * 300, "line\n", "İ"]
+    for column in (pa.chunked_array([names[:7], [], names[7:]], pa.string()), pa.chunked_array([], pa.string())):
+        expected = [fold_name(name) for name in column.to_pylist()]
+        assert database_module._fold_names(column).to_pylist() == expected
+
+
 def _set(table, column, row, value):
     values = table[column].to_pylist()
     values[row] = value

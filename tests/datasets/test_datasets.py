@@ -12,6 +12,7 @@ from playlist_pipeline.datasets import (
     CheckpointsDataset,
     DatabaseDataset,
     ModelDataset,
+    PartsDataset,
     RunManifestDataset,
     SeedsDataset,
     SequencesDataset,
@@ -25,6 +26,7 @@ ALL = [
     CheckpointsDataset,
     DatabaseDataset,
     ModelDataset,
+    PartsDataset,
     RunManifestDataset,
     SeedsDataset,
     SequencesDataset,
@@ -148,4 +150,17 @@ class TestCheckpointsDataset:
         assert Path(dataset.load().root) == tmp_path / "checkpoints"
         assert dataset.fingerprint() == "checkpoints"
         with pytest.raises(DatasetError, match="handle"):
+            dataset.save("anything")
+
+
+class TestPartsDataset:
+    def test_loads_a_store_clears_it_and_refuses_to_save(self, tmp_path: Path) -> None:
+        dataset = PartsDataset(filepath=str(tmp_path / "parts"))
+        store = dataset.load()
+        assert (store.path, len(store.code_version)) == (tmp_path / "parts", 64)
+        store.path.mkdir()
+        assert dataset.exists()
+        dataset.clear()
+        assert not dataset.exists()
+        with pytest.raises(DatasetError, match="through the handle"):
             dataset.save("anything")

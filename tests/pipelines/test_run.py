@@ -9,10 +9,11 @@ import pytest
 from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from kedro.io import MemoryDataset
+from kedro.io import DatasetError, MemoryDataset
 
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.manifest import RunManifest, digest_of
+from playlist_pipeline.mpd import Archive
 from playlist_pipeline.pipeline_registry import register_pipelines
 
 PROJECT = Path(__file__).parents[2]
@@ -127,6 +128,34 @@ def test_a_changed_archive_redoes_the_data_part(workspace: Path, make_archive, m
     assert "encode_playlists_node" in nodes
     assert RunManifest(workspace / REPORTS / "run_manifest.json").artifacts["tracks"].fingerprint != before
     assert pq.read_metadata(workspace / "02_intermediate" / "playlists.parquet").num_rows == 41
+
+
+def test_an_extraction_that_could_not_save_goes_on_from_what_it_read(
+    finished_workspace: Path, tiny_archive: Path, tmp_path: Path, run_pipeline, monkeypatch, caplog
+) -> None:
+    assert not (finished_workspace / "02_intermediate" / "extraction_parts").exists()
+    workspace = tmp_path / "new"
+    with monkeypatch.context() as patched:
+        patched.setattr("pyarrow.parquet.write_table", lambda *_, **__: 1 / 0)
+        with pytest.raises(DatasetError):
+            run_pipeline(workspace, tiny_archive, "extract")
+    assert len(list(workspace.glob("02_intermediate/extraction_parts/*/*.part"))) == 4
+    with monkeypatch.context() as patched:
+        patched.setattr("playlist_pipeline.mpd.archive.Archive._inflate", _read_only_md5sums(Archive._inflate))
+        run_pipeline(workspace, tiny_archive, "extract")
+    assert "4 of 4 slices" in caplog.text
+    assert not (workspace / "02_intermediate" / "extraction_parts").exists()
+    for name in ("playlists", "artists", "albums", "tracks", "memberships"):
+        path = Path("02_intermediate") / f"{name}.parquet"
+        assert (workspace / path).read_bytes() == (finished_workspace / path).read_bytes()
+
+
+def _read_only_md5sums(inflate):
+    def read(archive, member):
+        assert member.name == "md5sums"
+        return inflate(archive, member)
+
+    return read
 
 
 def test_a_pipeline_alone_refuses_inputs_that_no_finished_run_made(

@@ -4,6 +4,7 @@ from playlist_pipeline.datasets.archive_dataset import ArchiveDataset
 from playlist_pipeline.datasets.checkpoints_dataset import CheckpointsDataset
 from playlist_pipeline.datasets.database_dataset import DatabaseDataset
 from playlist_pipeline.datasets.model_dataset import ModelDataset
+from playlist_pipeline.datasets.parts_dataset import PartsDataset
 from playlist_pipeline.datasets.run_manifest_dataset import RunManifestDataset
 from playlist_pipeline.datasets.seeds_dataset import SeedsDataset
 from playlist_pipeline.datasets.sequences_dataset import SequencesDataset
@@ -14,6 +15,7 @@ __all__ = [
     "CheckpointsDataset",
     "DatabaseDataset",
     "ModelDataset",
+    "PartsDataset",
     "RunManifestDataset",
     "SeedsDataset",
     "SequencesDataset",

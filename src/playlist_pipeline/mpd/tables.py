@@ -6,6 +6,7 @@ playlist and position alone. What happens to broken input is the table in ``repa
 
 import contextlib
 import itertools
+import logging
 from collections import Counter, defaultdict, deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from playlist_pipeline.config import ExtractConfig
 from playlist_pipeline.mpd.archive import MD5SUMS_NAME, Archive, ArchiveError, DamagedMemberError, Slice
+from playlist_pipeline.mpd.parts import Parts, PartStore
 from playlist_pipeline.mpd.repair import Findings, Problem
 from playlist_pipeline.mpd.schema import (
     ALBUMS_SCHEMA,
@@ -28,6 +30,8 @@ from playlist_pipeline.mpd.schema import (
     TRACKS_SCHEMA,
 )
 from playlist_pipeline.mpd.slices import Int32s, Int64s, SliceColumns, SliceResult, Uint64s, read_slice
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class ExtractedTables:
 
 
 def extract_tables(
-    archive: Archive, config: ExtractConfig, progress: bool = True
+    archive: Archive, config: ExtractConfig, progress: bool = True, *, store: PartStore | None = None
 ) -> tuple[ExtractedTables, dict[str, Any]]:
     """Read and check all slices of an archive.
 
@@ -59,6 +63,8 @@ def extract_tables(
         config: Strictness, threads and length of the list of problems. Tables do not depend on the threads, nor on
             the order of members in a zip, nor on whether the slices lie in a zip or a folder.
         progress: Show a progress bar in bytes of JSON, if standard error is a terminal.
+        store: Where each slice is kept as soon as it is read, so that a killed extraction goes on where it stopped:
+            slices that are there already are not read again. None keeps nothing. The result is the same.
 
     Returns:
         The tables and the report, a dictionary that JSON can hold:
@@ -76,18 +82,22 @@ def extract_tables(
     Raises:
         ArchiveError: If the archive cannot be opened, has no slices or no usable playlist; with ``strict``, at the
             first defect.
+        UserError: If ``store`` cannot be written to.
     """
     findings = Findings(config.max_problems)
     md5sums = _read_md5sums(archive, findings)
     _note_overlaps(archive.slices, findings)
     _refuse_if_strict(archive, config, findings)
+    parts = None if store is None else store.open(archive, config)
+    if parts:
+        logger.info("%d of %d slices were read by an extraction that did not finish", len(parts), len(archive.slices))
     merger, pids = _Merger(), _SeenPids()
     md5: Counter[str] = Counter(verified=0, mismatched=0, absent=0)
     used = surrogates = 0
     hidden = None if progress else True
     with (
         tqdm(total=archive.size, unit="B", unit_scale=True, desc="extract", disable=hidden) as bar,
-        contextlib.closing(_read_ahead(archive, config, md5sums)) as results,
+        contextlib.closing(_read_ahead(archive, config, md5sums, parts)) as results,
     ):
         for read in results:
             earlier = pids.find_earlier(read)
@@ -157,7 +167,21 @@ def _read_slice(
     return read_slice(archive, part, md5sums=md5sums, max_problems=config.max_problems, earlier=earlier)
 
 
-def _read_ahead(archive: Archive, config: ExtractConfig, md5sums: dict[str, str]) -> Generator[SliceResult, None, None]:
+def _read_or_load(
+    archive: Archive, part: Slice, config: ExtractConfig, md5sums: dict[str, str], parts: Parts | None
+) -> SliceResult:
+    if parts is None:
+        return _read_slice(archive, part, config, md5sums)
+    result = parts.load(part)
+    if result is None:
+        result = _read_slice(archive, part, config, md5sums)
+        parts.save(result)
+    return result
+
+
+def _read_ahead(
+    archive: Archive, config: ExtractConfig, md5sums: dict[str, str], parts: Parts | None
+) -> Generator[SliceResult, None, None]:
     """Give every slice's result in order, while threads work on at most ``num_workers + 2`` slices."""
     waiting: deque[Future[SliceResult]] = deque()
     with ThreadPoolExecutor(config.num_workers, thread_name_prefix="extract") as pool:
@@ -165,7 +189,7 @@ def _read_ahead(archive: Archive, config: ExtractConfig, md5sums: dict[str, str]
             for part in archive.slices:
                 if len(waiting) == config.num_workers + 2:
                     yield waiting.popleft().result()
-                waiting.append(pool.submit(_read_slice, archive, part, config, md5sums))
+                waiting.append(pool.submit(_read_or_load, archive, part, config, md5sums, parts))
             while waiting:
                 yield waiting.popleft().result()
         finally:

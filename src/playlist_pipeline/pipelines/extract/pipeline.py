@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         nodes=[
             Node(
                 func=extract_tables,
-                inputs={"archive": "mpd_archive", "config": "params:extract"},
+                inputs={"archive": "mpd_archive", "parts": "extraction_parts", "config": "params:extract"},
                 outputs=["playlists", "artists", "albums", "tracks", "memberships", "extraction_report"],
                 name="extract_tables_node",
             ),
