@@ -202,17 +202,38 @@ def test_artifacts_up_to_sequences_have_the_same_bytes(
     assert {name: lines[name].digest for name in names} == {name: expected[name].digest for name in names}
 
 
-def test_training_reads_the_database_if_the_catalog_says_so(
-    finished_workspace, tiny_archive, tmp_path, monkeypatch
-) -> None:
-    """Which source is used is a catalog entry, not code; the weights are the same."""
-    from playlist_pipeline.corpus.vocabulary import Vocabulary  # noqa: PLC0415
-    from playlist_pipeline.datasets import DatabaseDataset, SequencesDataset, TableDataset  # noqa: PLC0415
+def test_training_from_the_database_gives_the_same_weights(finished_workspace: Path, tmp_path: Path) -> None:
+    """Which source is used is a catalog entry, not code: ``sequences@source``."""
+    from playlist_pipeline.config import make_config  # noqa: PLC0415
+    from playlist_pipeline.datasets import CheckpointsDataset, DatabaseDataset, TableDataset  # noqa: PLC0415
+    from playlist_pipeline.model.weights import load_model, save_model  # noqa: PLC0415
+    from playlist_pipeline.pipelines.train.nodes import train_model  # noqa: PLC0415
 
-    packed = SequencesDataset(filepath=str(finished_workspace / "05_model_input" / "sequences")).load()
-    database = DatabaseDataset(filepath=str(finished_workspace / "03_primary" / "catalog.db")).load()
+    parameters = RunManifest(finished_workspace / REPORTS / "run_manifest.json").run["parameters"]
+    trained, _, _ = train_model(
+        DatabaseDataset(filepath=str(finished_workspace / "03_primary" / "catalog.db")).load(),
+        TableDataset(filepath=str(finished_workspace / "04_feature" / "vocabulary.parquet")).load(),
+        CheckpointsDataset(filepath=str(tmp_path / "checkpoints")).load(),
+        make_config("model", parameters["model"]),
+        make_config("train", parameters["train"]),
+    )
+    save_model(tmp_path / "model", trained.model, trained.vocabulary, trained.meta)
+    packed = finished_workspace / "06_models" / "model"
+    names = ("weights.safetensors", "vocabulary.parquet", "config.json")
+    assert {name: (tmp_path / "model" / name).read_bytes() for name in names} == {
+        name: (packed / name).read_bytes() for name in names
+    }
+    assert load_model(packed).meta["train"]["max_steps"] == 4
+
+
+def test_a_database_of_another_split_is_refused(
+    workspace: Path, tiny_archive: Path, run_pipeline, finished_workspace: Path
+) -> None:
+    from playlist_pipeline.corpus.vocabulary import Vocabulary  # noqa: PLC0415
+    from playlist_pipeline.datasets import DatabaseDataset, TableDataset  # noqa: PLC0415
+
+    run_pipeline(workspace, tiny_archive, "split", "catalog", split={"rule": "permutation"})
     table = TableDataset(filepath=str(finished_workspace / "04_feature" / "vocabulary.parquet")).load()
-    vocabulary = Vocabulary.from_table(table)
-    for split in ("train", "validation", "test"):
-        first, second = packed.source(split, vocabulary), database.source(split, vocabulary)
-        assert [first[i].tolist() for i in range(len(first))] == [second[i].tolist() for i in range(len(second))]
+    database = DatabaseDataset(filepath=str(workspace / "03_primary" / "catalog.db")).load()
+    with pytest.raises(UserError, match="its training part is not the one that the vocabulary was built from"):
+        database.source("train", Vocabulary.from_table(table))

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from playlist_pipeline.corpus.sequences import resolve_index
 from playlist_pipeline.corpus.split import SPLITS
-from playlist_pipeline.corpus.vocabulary import Vocabulary, count_training_tracks
+from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary, count_training_tracks
 from playlist_pipeline.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -558,6 +558,9 @@ class DatabaseSequences:
 
     Attributes:
         playlist_ids: int32[p], rising.
+
+    Raises:
+        UserError: There is no such part, or the database and the vocabulary come from different archives or splits.
     """
 
     def __init__(self, database: Database, split: str, vocabulary: Vocabulary) -> None:
@@ -567,8 +570,16 @@ class DatabaseSequences:
         rows = database._query("SELECT playlist_id FROM splits WHERE split = ? ORDER BY playlist_id", (split,))
         self.playlist_ids = np.fromiter((row[0] for row in rows), np.int32, len(rows))
         self.playlist_ids.flags.writeable = False
-        uris = database._query("SELECT uri FROM tracks ORDER BY track_id")
-        self._token_of = vocabulary.tokens_of(pa.table({"uri": pa.array([row[0] for row in uris], pa.string())}))
+        tracks = database._query("SELECT uri, training_count FROM tracks ORDER BY track_id")
+        self._token_of = vocabulary.tokens_of(pa.table({"uri": pa.array([row[0] for row in tracks], pa.string())}))
+        counts = np.zeros(len(vocabulary), np.int64)
+        np.add.at(counts, self._token_of, [row[1] for row in tracks])
+        counts[UNK] = 0  # tracks that the vocabulary leaves out
+        if not np.array_equal(counts, vocabulary.counts):
+            raise UserError(
+                f"{database.path}: its training part is not the one that the vocabulary was built from: "
+                "run the pipelines catalog and vocabulary again"
+            )
 
     def __len__(self) -> int:
         return len(self.playlist_ids)
