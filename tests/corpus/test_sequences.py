@@ -1,5 +1,4 @@
 import json
-import pickle
 
 import numpy as np
 import pytest
@@ -131,14 +130,6 @@ def test_failed_save_leaves_the_old_sequences(saved, sequences, vocabulary, monk
         save_sequences(saved, sequences, vocabulary.fingerprint)
     assert as_lists(load_sequences(saved).source("train", vocabulary)) == EXPECTED["train"]
     assert [entry.name for entry in saved.parent.iterdir()] == ["sequences"]
-
-
-def test_pickled_copy_maps_the_same_file(saved, sequences, vocabulary):
-    loaded = load_sequences(saved).source("train", vocabulary)
-    data = pickle.dumps(loaded)
-    assert loaded.tokens.tobytes() not in data
-    assert as_lists(pickle.loads(data)) == EXPECTED["train"]
-    assert as_lists(pickle.loads(pickle.dumps(sequences["train"]))) == EXPECTED["train"]
 
 
 def test_another_vocabulary_is_refused(saved, corpus):

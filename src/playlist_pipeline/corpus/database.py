@@ -314,7 +314,7 @@ _POPULAR_FIRST = " ORDER BY training_count DESC, uri LIMIT ?"
 
 
 class Database:
-    """The catalog, read-only; one object serves several threads, and a pickled copy opens the file again.
+    """The catalog, read-only; one object serves several threads.
 
     Attributes:
         path: The file.
@@ -330,9 +330,6 @@ class Database:
         self._lock = threading.Lock()
         self._process = -1
         self._query("SELECT count(*) FROM sqlite_schema")
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.path.absolute(),)
 
     def __enter__(self) -> "Database":
         return self

@@ -40,19 +40,15 @@ class PackedSequences:
         playlist_ids: int32[p], rising. Read-only.
     """
 
-    def __init__(
-        self, tokens: np.ndarray, offsets: np.ndarray, playlist_ids: np.ndarray, *, path: Path | None = None
-    ) -> None:
+    def __init__(self, tokens: np.ndarray, offsets: np.ndarray, playlist_ids: np.ndarray) -> None:
         """Wrap arrays.
 
         Args:
             tokens: int32[n].
             offsets: int64[p + 1].
             playlist_ids: int32[p].
-            path: Folder that the arrays are mapped from: a pickled copy then opens it again instead of carrying them.
         """
         self.tokens, self.offsets, self.playlist_ids = (_view_only(array) for array in (tokens, offsets, playlist_ids))
-        self._path = path
 
     def __len__(self) -> int:
         return len(self.playlist_ids)
@@ -61,11 +57,6 @@ class PackedSequences:
         """Return the tokens of playlist ``index``: int32[length], read-only."""
         index = resolve_index(index, len(self))
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
-
-    def __reduce__(self) -> tuple:
-        if self._path is not None:
-            return _load_part, (self._path.absolute(),)
-        return type(self), (self.tokens, self.offsets, self.playlist_ids)
 
 
 def _view_only(array: np.ndarray) -> np.ndarray:
@@ -240,7 +231,7 @@ def load_sequences(path: str | Path) -> SequenceStore:
 
 def _load_part(path: Path) -> PackedSequences:
     arrays = {name: _load_array(path / f"{name}.npy", dtype) for name, dtype in ARRAY_TYPES.items()}
-    part = PackedSequences(**arrays, path=path)
+    part = PackedSequences(**arrays)
     ends = part.offsets
     whole = len(ends) == len(part) + 1 and ends[0] == 0 and ends[-1] == len(part.tokens)
     if not whole or (np.diff(ends) < 0).any() or (np.diff(part.playlist_ids) <= 0).any():
