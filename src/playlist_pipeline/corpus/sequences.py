@@ -152,14 +152,15 @@ def save_sequences(
             counts[name] = {"playlists": len(part), "tokens": len(part.tokens), "unk": int((part.tokens == UNK).sum())}
         meta = {"format_version": FORMAT_VERSION, "vocabulary_fingerprint": vocabulary_fingerprint, "parts": counts}
         (building / META_NAME).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-        _replace_folder(building, path, old)
+        replace_folder(building, path, old)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
     return counts
 
 
-def _replace_folder(new: Path, path: Path, old: Path) -> None:
+def replace_folder(new: Path, path: Path, old: Path) -> None:
+    """Rename ``new`` to ``path``; what was there steps aside to ``old`` first, and comes back if the renaming fails."""
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
         path.rename(old)

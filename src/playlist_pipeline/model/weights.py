@@ -16,6 +16,7 @@ import safetensors.numpy
 from flax import nnx
 
 from playlist_pipeline.config import ModelConfig
+from playlist_pipeline.corpus.sequences import replace_folder
 from playlist_pipeline.corpus.vocabulary import Vocabulary
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.model.transformer import Transformer
@@ -84,16 +85,7 @@ def save_model(path: str | os.PathLike[str], model: Transformer, vocabulary: Voc
     safetensors.numpy.save_file(arrays, written / WEIGHTS_FILE)
     pq.write_table(vocabulary.to_table(), written / VOCABULARY_FILE, compression="zstd")
     (written / CONFIG_FILE).write_text(json.dumps(config | extra, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    _replace_folder(written, target)
-
-
-def _replace_folder(written: Path, target: Path) -> None:
-    """Rename ``written`` to ``target``; a folder cannot be renamed over another, so an old one steps aside first."""
-    aside = target.with_name(f"{target.name}.old-{os.getpid()}")
-    if target.exists():
-        os.replace(target, aside)
-    os.replace(written, target)
-    shutil.rmtree(aside, ignore_errors=True)
+    replace_folder(written, target, target.with_name(f"{target.name}.old-{os.getpid()}"))
 
 
 def load_model(path: str | os.PathLike[str]) -> LoadedModel:
