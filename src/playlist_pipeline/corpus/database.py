@@ -12,7 +12,9 @@ import string
 import threading
 import unicodedata
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from playlist_pipeline.corpus.btree import SortedTree
 from playlist_pipeline.corpus.sequences import resolve_index
 from playlist_pipeline.corpus.split import SPLITS
 from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary, count_training_tracks
@@ -29,11 +32,17 @@ logger = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x504C5031
 SCHEMA_VERSION = 1
+EXTRACT_AGAIN = "run the pipeline extract again"
 
 # One INSERT carries many rows: binding is then most of the work. sqlite allows 32766 parameters since 3.32.
 PARAMETERS_AT_A_TIME = 960
 ROWS_AT_A_TIME = 1 << 16
-MEMBERSHIPS_INDEX = "memberships_by_track"
+
+# The trees that hold the memberships, and the columns of their keys, in order.
+MEMBERSHIPS_TREES = {
+    "memberships": ("playlist_id", "position", "track_id"),
+    "memberships_by_track": ("track_id", "playlist_id", "position"),
+}
 
 # What schema.sql declares: table, columns that name a row, referring column (of the same name there), parent.
 REFERENCES = (
@@ -116,20 +125,18 @@ def build_database(
         "splits": splits.drop_columns("pid"),
         "memberships": memberships,
     }
+    rows = {name: table.num_rows for name, table in tables.items()}
     try:
-        connection = sqlite3.connect(building, isolation_level=None)
-        try:
-            _fill(connection, tables)
-        finally:
-            connection.close()
+        _fill(building, tables)
         os.replace(building, path)
-    except sqlite3.OperationalError as error:
+    except (sqlite3.OperationalError, OSError) as error:
         building.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error}): make room, or choose another place") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be written ({reason}): make room, or choose another place") from None
     except BaseException:
         building.unlink(missing_ok=True)
         raise
-    return {name: table.num_rows for name, table in tables.items()}
+    return rows
 
 
 def _check_same_playlists(playlists: pa.Table, splits: pa.Table) -> None:
@@ -149,31 +156,52 @@ def _as_array(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
-def _fill(connection: sqlite3.Connection, tables: dict[str, pa.Table]) -> None:
+def _fill(path: Path, tables: dict[str, pa.Table]) -> None:
+    """Make the file; the memberships are written beside what sqlite does meanwhile (``btree.py`` says how)."""
+    memberships = _sort_memberships(tables.pop("memberships"))
     schema = importlib.resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
     before, after = schema.split("-- AFTER LOADING")
-    connection.executescript(
-        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;"
-        "PRAGMA foreign_keys = OFF; PRAGMA cache_size = -65536; PRAGMA threads = 2;"
-        f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {before}"
-    )
-    for name, table in tables.items():
-        _insert_table(connection, name, table)
-    logger.debug("tables are loaded; making indexes")
-    for statement in filter(str.strip, after.partition("\n")[2].split(";")):
-        try:
-            if MEMBERSHIPS_INDEX in statement and _declare_index(connection, statement.strip(), tables["memberships"]):
-                continue
-            connection.execute(statement)
-        except sqlite3.IntegrityError as error:
-            raise UserError(f"catalog database: {_name_duplicate(connection, error)}") from None
-    _check_foreign_keys(connection)
-    logger.debug("foreign keys hold; indexing names")
-    connection.executescript(
-        "INSERT INTO names (names, rank) VALUES ('hashsize', 33554432);"
-        "INSERT INTO names (names) VALUES ('rebuild');"
-        "INSERT INTO names (names) VALUES ('optimize');"
-    )
+    with _connect(path) as connection:
+        connection.executescript(
+            f"PRAGMA auto_vacuum = NONE; PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {SCHEMA_VERSION}; {before}"
+        )
+        roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_schema"))
+    highest = {name: int(column.max(initial=0)) for name, column in memberships.items()}
+    trees = {
+        name: SortedTree(path, roots[name], len(memberships["position"]), [highest[column] for column in columns])
+        for name, columns in MEMBERSHIPS_TREES.items()
+    }
+    with ThreadPoolExecutor(1) as pool, _connect(path) as connection:
+        writing = pool.submit(_write_memberships, memberships, trees)
+        for name, table in tables.items():
+            _insert_table(connection, name, table)
+        logger.debug("tables are loaded; making indexes")
+        for statement in filter(str.strip, after.partition("\n")[2].split(";")):
+            try:
+                connection.execute(statement)
+            except sqlite3.IntegrityError as error:
+                raise UserError(f"catalog database: {_name_duplicate(connection, error)}") from None
+        logger.debug("indexing names")
+        connection.executescript(
+            "INSERT INTO names (names, rank) VALUES ('hashsize', 33554432);"
+            "INSERT INTO names (names) VALUES ('rebuild');"
+            "INSERT INTO names (names) VALUES ('optimize');"
+        )
+        writing.result()
+    with _connect(path) as connection:
+        _check_foreign_keys(connection)
+
+
+@contextmanager
+def _connect(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a file that nobody else has, and that is thrown away if anything fails."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF;"
+            "PRAGMA cache_size = -65536; PRAGMA threads = 2;"
+        )
+        yield connection
 
 
 def _insert_table(connection: sqlite3.Connection, name: str, table: pa.Table) -> None:
@@ -193,9 +221,7 @@ def _insert_table(connection: sqlite3.Connection, name: str, table: pa.Table) ->
                 rest = values[whole:]
                 connection.execute(head + ", ".join([row] * (len(rest) // len(columns))), rest)
     except sqlite3.IntegrityError as error:
-        raise UserError(
-            f"catalog database: a row of {name} is not allowed ({error}): run the pipeline extract again"
-        ) from None
+        raise UserError(f"catalog database: a row of {name} is not allowed ({error}): {EXTRACT_AGAIN}") from None
     connection.execute("COMMIT")
 
 
@@ -209,44 +235,46 @@ def _flatten_rows(table: pa.Table) -> list:
     return values
 
 
-def _declare_index(connection: sqlite3.Connection, statement: str, memberships: pa.Table) -> bool:
-    """Make the index on the memberships' tracks from rows that are sorted here; False if sqlite does not allow that.
+def _sort_memberships(memberships: pa.Table) -> dict[str, np.ndarray]:
+    """Return the columns, sorted by playlist and position.
 
-    ``CREATE INDEX`` takes much longer, for its sorter compares record by record. The index of a WITHOUT ROWID table is
-    a tree of its columns and then the rest of the primary key. So is a WITHOUT ROWID table that has exactly these
-    columns as its key (sqlite.org/fileformat2.html, sections 2.4 and 2.5): one is filled, and then declared an index.
+    Raises:
+        UserError: A value is missing or negative, or a place is taken twice.
     """
-    columns = "track_id, playlist_id, position"
-    try:
-        connection.execute("PRAGMA writable_schema = ON")
-        connection.execute("UPDATE sqlite_schema SET sql = sql WHERE name = 'memberships'")
-    except sqlite3.OperationalError:
-        connection.execute("PRAGMA writable_schema = OFF")
-        return False
-    connection.execute(f"CREATE TABLE sorted ({columns}, PRIMARY KEY ({columns})) WITHOUT ROWID")
-    _insert_table(connection, "sorted", _sort_by_track(memberships))
-    connection.execute(
-        "UPDATE sqlite_schema SET type = 'index', name = ?, tbl_name = 'memberships', sql = ? WHERE name = 'sorted'",
-        (MEMBERSHIPS_INDEX, statement),
-    )
-    connection.execute("PRAGMA writable_schema = RESET")
-    return True
+    columns: dict[str, np.ndarray] = {}
+    for name in MEMBERSHIPS_TREES["memberships"]:
+        column = memberships[name]
+        if column.null_count or (len(column) and pc.min(column).as_py() < 0):
+            raise UserError(f"catalog database: memberships has a {name} that is missing or negative: {EXTRACT_AGAIN}")
+        columns[name] = column.to_numpy()
+    places = columns["playlist_id"].astype(np.int64) << 32 | columns["position"]
+    steps = np.diff(places)
+    if (steps < 0).any():
+        order = np.argsort(places, kind="stable")
+        columns = {name: column[order] for name, column in columns.items()}
+        steps = np.diff(places[order])
+    twice = np.flatnonzero(steps == 0)
+    if len(twice):
+        where = ", ".join(f"{name} {columns[name][twice[0]]}" for name in ("playlist_id", "position"))
+        raise UserError(f"catalog database: memberships has {where} more than once: {EXTRACT_AGAIN}")
+    return columns
 
 
-def _sort_by_track(memberships: pa.Table) -> pa.Table:
-    """Return track, playlist and position, sorted by them in this order."""
-    names = ("playlist_id", "position", "track_id")
-    playlist_ids, positions, track_ids = (memberships[name].to_numpy() for name in names)
-    keys = playlist_ids.astype(np.int64) << 32 | positions
-    if (keys[1:] < keys[:-1]).any():
-        return _sort_by_track(memberships.sort_by([(name, "ascending") for name in names]))
-    np.left_shift(track_ids.astype(np.int64), 32, out=keys)
-    keys |= np.arange(len(keys))
+def _write_memberships(memberships: dict[str, np.ndarray], trees: dict[str, SortedTree]) -> None:
+    """Write the table, and then its index."""
+    for name, tree in trees.items():
+        columns = memberships if name == "memberships" else _sort_by_track(memberships)
+        tree.write([columns[column] for column in MEMBERSHIPS_TREES[name]])
+
+
+def _sort_by_track(memberships: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the columns, which are sorted by playlist and position, sorted by track and then by these."""
+    keys = memberships["track_id"].astype(np.int64) << 32
+    keys |= np.arange(len(keys))  # rows stand for playlist and position
     keys.sort()
     rows = keys & 0xFFFFFFFF
     keys >>= 32
-    columns = (keys.astype(np.int32), playlist_ids[rows], positions[rows])
-    return pa.table(dict(zip(("track_id", "playlist_id", "position"), columns, strict=True)))
+    return {"track_id": keys, **{name: memberships[name][rows] for name in ("playlist_id", "position")}}
 
 
 def _name_duplicate(connection: sqlite3.Connection, error: sqlite3.IntegrityError) -> str:
@@ -257,7 +285,7 @@ def _name_duplicate(connection: sqlite3.Connection, error: sqlite3.IntegrityErro
     table, column = found.groups()
     query = f"SELECT {column} FROM {table} GROUP BY {column} HAVING count(*) > 1 LIMIT 1"
     (value,) = connection.execute(query).fetchone()
-    return f"{table} has {column} {value!r} more than once: run the pipeline extract again"
+    return f"{table} has {column} {value!r} more than once: {EXTRACT_AGAIN}"
 
 
 def _check_foreign_keys(connection: sqlite3.Connection) -> None:

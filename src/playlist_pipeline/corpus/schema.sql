@@ -51,6 +51,7 @@ CREATE TABLE memberships (
     track_id    INTEGER NOT NULL REFERENCES tracks (track_id),
     PRIMARY KEY (playlist_id, position)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX memberships_by_track ON memberships (track_id, playlist_id);
 
 -- A track with the names of its artist and album.
 CREATE VIEW track_names AS
@@ -77,4 +78,3 @@ CREATE INDEX tracks_by_name ON tracks (name_key);
 CREATE INDEX tracks_by_artist ON tracks (artist_id);
 CREATE INDEX tracks_by_album ON tracks (album_id);
 CREATE INDEX splits_by_split ON splits (split);
-CREATE INDEX memberships_by_track ON memberships (track_id, playlist_id);

@@ -5,52 +5,23 @@ playlist and position alone. What happens to broken input is the table in ``repa
 """
 
 import contextlib
-import itertools
 import logging
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 from tqdm import tqdm
 
 from playlist_pipeline.config import ExtractConfig
 from playlist_pipeline.mpd.archive import MD5SUMS_NAME, Archive, ArchiveError, DamagedMemberError, Slice
+from playlist_pipeline.mpd.merge import ExtractedTables, Merger
 from playlist_pipeline.mpd.parts import Parts, PartStore
 from playlist_pipeline.mpd.repair import Findings, Problem
-from playlist_pipeline.mpd.schema import (
-    ALBUMS_SCHEMA,
-    ARTISTS_SCHEMA,
-    MEMBERSHIPS_SCHEMA,
-    PLAYLISTS_SCHEMA,
-    TRACKS_SCHEMA,
-)
-from playlist_pipeline.mpd.slices import Int32s, Int64s, SliceColumns, SliceResult, Uint64s, read_slice
+from playlist_pipeline.mpd.slices import Int32s, SliceResult, read_slice
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ExtractedTables:
-    """An archive as five tables with the schemas of ``schema.py``.
-
-    Attributes:
-        playlists: One row a playlist, in order of slice and place in it; ``playlist_id`` is the row.
-        artists: One row an artist URI that a track has, in order of first appearance; ``artist_id`` is the row.
-        albums: One row an album URI that a track has, in order of first appearance; ``album_id`` is the row.
-        tracks: One row a track URI, in order of first appearance, as described there; ``track_id`` is the row.
-        memberships: One row an entry, sorted by playlist and position.
-    """
-
-    playlists: pa.Table
-    artists: pa.Table
-    albums: pa.Table
-    tracks: pa.Table
-    memberships: pa.Table
 
 
 def extract_tables(
@@ -91,7 +62,7 @@ def extract_tables(
     parts = None if store is None else store.open(archive, config)
     if parts:
         logger.info("%d of %d slices were read by an extraction that did not finish", len(parts), len(archive.slices))
-    merger, pids = _Merger(), _SeenPids()
+    merger, pids = Merger(), _SeenPids()
     md5: Counter[str] = Counter(verified=0, mismatched=0, absent=0)
     used = surrogates = 0
     hidden = None if progress else True
@@ -221,113 +192,3 @@ class _SeenPids:
         pids = self._pids_of(result)
         if len(pids):
             self._seen.append((int(pids.min()), int(pids.max()), pids, result.part.name))
-
-
-class _Ids:
-    """Gives each URI a number, in order of first appearance."""
-
-    def __init__(self) -> None:
-        self._ids: defaultdict[str, int] = defaultdict(itertools.count().__next__)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def assign(self, uris: pa.StringArray) -> tuple[Int32s, Int64s]:
-        """Return the ids of distinct URIs (int32[d]) and the rows of those that are new (int64[new])."""
-        before = len(self._ids)
-        ids = np.fromiter(map(self._ids.__getitem__, uris.to_pylist()), np.int32, len(uris))
-        return ids, np.flatnonzero(ids >= before)
-
-    def assign_used(self, uris: pa.StringArray, used: Int32s) -> tuple[Int32s, tuple[Int32s, Int64s]]:
-        """Number only the URIs in the rows ``used`` (int32[k]), in the order of their first use.
-
-        Returns:
-            The ids of ``used`` (int32[k]), and of the URIs that are new, the ids and the rows (int32[new], int64[new]).
-        """
-        first = np.sort(np.unique(used, return_index=True)[1])
-        rows = used[first].astype(np.int64)
-        ids, new = self.assign(uris.take(pa.array(rows)))
-        id_of_row = np.empty(len(uris), np.int32)
-        id_of_row[rows] = ids
-        return id_of_row[used], (ids[new], rows[new])
-
-
-class _Digests:
-    """How each track was described first, as a hash, to find those that are described otherwise later."""
-
-    def __init__(self) -> None:
-        self._digests = np.zeros(1024, np.uint64)
-        self._varies = np.zeros(1024, bool)
-
-    def add(self, ids: Int32s, new: Int64s, digests: Uint64s, varies: npt.NDArray[np.bool_]) -> None:
-        """Take in distinct tracks (all of length d), of which the rows ``new`` are met for the first time."""
-        missing = int(ids.max(initial=-1)) + 1 - len(self._varies)
-        if missing > 0:
-            more = max(missing, len(self._varies))
-            self._digests = np.concatenate([self._digests, np.zeros(more, np.uint64)])
-            self._varies = np.concatenate([self._varies, np.zeros(more, bool)])
-        self._digests[ids[new]] = digests[new]
-        self._varies[ids] |= varies | (self._digests[ids] != digests)
-
-    def count_varying(self) -> int:
-        return int(self._varies.sum())
-
-
-class _Merger:
-    """Takes slices in order and numbers what is in them."""
-
-    def __init__(self) -> None:
-        self.num_playlists = 0
-        self._track_ids, self._artist_ids, self._album_ids = _Ids(), _Ids(), _Ids()
-        self._digests = _Digests()
-        self._playlists: list[pa.Table] = []
-        self._artists: list[pa.Table] = []
-        self._albums: list[pa.Table] = []
-        self._tracks: list[pa.Table] = []
-        self._lengths: list[Int64s] = []
-        self._entries: list[Int32s] = []
-
-    def add(self, part: SliceColumns) -> None:
-        track_ids, new = self._track_ids.assign(part.track_uri)
-        self._digests.add(track_ids, new, part.track_digest, part.track_varies)
-        # Known tracks have their artist and album already: only those of new tracks are looked up.
-        artists, new_artists = self._artist_ids.assign_used(part.artist_uri, part.track_artist[new])
-        albums, new_albums = self._album_ids.assign_used(part.album_uri, part.track_album[new])
-        uris, names = (column.take(pa.array(new)) for column in (part.track_uri, part.track_name))
-        columns = (track_ids[new], uris, names, artists, albums, part.track_duration[new])
-        self._tracks.append(_make_table(TRACKS_SCHEMA, *columns))
-        for schema, tables, (ids, rows), uri, name in (
-            (ARTISTS_SCHEMA, self._artists, new_artists, part.artist_uri, part.artist_name),
-            (ALBUMS_SCHEMA, self._albums, new_albums, part.album_uri, part.album_name),
-        ):
-            tables.append(_make_table(schema, ids, uri.take(pa.array(rows)), name.take(pa.array(rows))))
-        count = len(part.lengths)
-        playlist_ids = np.arange(self.num_playlists, self.num_playlists + count, dtype=np.int32)
-        self._playlists.append(_make_table(PLAYLISTS_SCHEMA, playlist_ids, *part.playlists.columns))
-        self._lengths.append(part.lengths)
-        self._entries.append(track_ids[part.tracks])
-        self.num_playlists += count
-
-    def finish(self) -> tuple[ExtractedTables, int]:
-        """Return the tables and the number of tracks that are described in more than one way."""
-        lengths = np.concatenate(self._lengths)
-        entries = np.concatenate(self._entries)
-        self._entries.clear()
-        positions = np.arange(len(entries)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        owners = np.repeat(np.arange(self.num_playlists, dtype=np.int32), lengths)
-        tables = ExtractedTables(
-            playlists=pa.concat_tables(self._playlists).combine_chunks(),
-            artists=pa.concat_tables(self._artists).combine_chunks(),
-            albums=pa.concat_tables(self._albums).combine_chunks(),
-            tracks=pa.concat_tables(self._tracks).combine_chunks(),
-            memberships=_make_table(MEMBERSHIPS_SCHEMA, owners, positions.astype(np.int32), entries),
-        )
-        return tables, self._digests.count_varying()
-
-
-def _make_table(schema: pa.Schema, *columns: Any) -> pa.Table:
-    arrays = [
-        column if isinstance(column, pa.ChunkedArray) else pa.array(column, field.type)
-        for column, field in zip(columns, schema, strict=True)
-    ]
-    return pa.table(arrays, schema=schema)
