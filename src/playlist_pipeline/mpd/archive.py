@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+import deflate
+
 from playlist_pipeline.errors import UserError
 
 SLICE_NAME = re.compile(r"mpd\.slice\.(\d{1,10})-(\d{1,10})\.json")
@@ -172,7 +174,7 @@ class Archive:
         facts = [[member.name, member.size, member.crc, member.stamp] for member in members]
         return hashlib.sha256(json.dumps([self.kind, facts]).encode()).hexdigest()
 
-    def read(self, item: Slice | Member) -> bytes:
+    def read(self, item: Slice | Member) -> bytes | bytearray:
         """Read one file whole, inflate it, and check its length and CRC-32.
 
         Args:
@@ -188,11 +190,11 @@ class Archive:
         data = (self.path / member.path).read_bytes() if self.kind == "folder" else self._inflate(member)
         if len(data) != member.size:
             raise DamagedMemberError(f"{len(data)} bytes instead of {member.size}")
-        if member.crc is not None and zlib.crc32(data) != member.crc:
-            raise DamagedMemberError(f"CRC-32 {zlib.crc32(data):08x} instead of {member.crc:08x}")
+        if member.crc is not None and (crc := deflate.crc32(data)) != member.crc:
+            raise DamagedMemberError(f"CRC-32 {crc:08x} instead of {member.crc:08x}")
         return data
 
-    def _inflate(self, member: Member) -> bytes:
+    def _inflate(self, member: Member) -> bytes | bytearray:
         with self.path.open("rb") as file:
             file.seek(member.offset)
             header = file.read(_LOCAL_HEADER.size)
@@ -206,9 +208,21 @@ class Archive:
         if not member.deflated:
             return packed
         try:
-            return zlib.decompress(packed, -zlib.MAX_WBITS, member.size or 1)
-        except zlib.error as error:
-            raise DamagedMemberError(f"cannot be inflated ({str(error).split(': ')[-1]})") from error
+            return deflate.deflate_decompress(packed, member.size)
+        except deflate.DeflateError as error:
+            raise DamagedMemberError(_name_bad_stream(packed, member.size)) from error
+
+
+def _name_bad_stream(packed: bytes, size: int) -> str:
+    """Say why a stream is not one of ``size`` bytes; libdeflate says only that it is not."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        found = len(inflater.decompress(packed, size + 1))
+    except zlib.error as error:
+        return f"cannot be inflated ({str(error).split(': ')[-1]})"
+    if found > size:
+        return f"more than {size} bytes"
+    return f"{found} bytes instead of {size}" if inflater.eof else "cannot be inflated (incomplete or truncated stream)"
 
 
 def _list_folder(path: Path) -> tuple[Member, ...]:

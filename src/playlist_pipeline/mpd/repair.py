@@ -175,7 +175,7 @@ _ESCAPE = re.compile(
 )
 
 
-def replace_lone_surrogates(data: bytes) -> tuple[bytes, int]:
+def replace_lone_surrogates(data: bytes | bytearray) -> tuple[bytes, int]:
     r"""Replace surrogates that are not in a pair by U+FFFD.
 
     Args:
@@ -206,7 +206,7 @@ Defect = tuple[str, str, str]
 """Kind, field and text of a defect."""
 
 
-def examine_slice(data: bytes, part: Slice, earlier: Mapping[int, str], findings: Findings) -> bytes | None:
+def examine_slice(data: bytes | bytearray, part: Slice, earlier: Mapping[int, str], findings: Findings) -> bytes | None:
     """Look at a slice row by row; name, skip and repair by the rules above.
 
     Args:
@@ -253,7 +253,7 @@ def _mark_repeated(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
     return value
 
 
-def _describe_json_error(data: bytes, error: Exception) -> str:
+def _describe_json_error(data: bytes | bytearray, error: Exception) -> str:
     if not data.strip():
         return "the file is empty"
     if isinstance(error, json.JSONDecodeError):

@@ -144,7 +144,7 @@ def read_slice(
     return SliceResult(part, columns, findings, md5, replaced)
 
 
-def parse_slice(data: bytes) -> pa.StructArray | None:
+def parse_slice(data: bytes | bytearray) -> pa.StructArray | None:
     """Parse one slice's JSON into Arrow columns.
 
     Args:
@@ -171,7 +171,7 @@ def parse_slice(data: bytes) -> pa.StructArray | None:
     return table["playlists"].chunk(0).flatten()
 
 
-def _is_utf8(data: bytes) -> bool:
+def _is_utf8(data: bytes | bytearray) -> bool:
     if data.isascii():
         return True
     try:
