@@ -7,13 +7,14 @@ import logging
 import math
 import os
 import re
+import shutil
 import sqlite3
 import string
 import threading
 import unicodedata
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def build_database(
 ) -> dict[str, int]:
     """Write the catalog database; ``schema.sql`` says what is in it.
 
-    It grows in a file beside ``path`` that takes its place at the end: ``path`` is never half-written.
+    It grows in a folder beside ``path`` and takes its place at the end: ``path`` is never half-written.
 
     Args:
         path: The file.
@@ -114,7 +115,7 @@ def build_database(
     training_counts = count_training_tracks(memberships, tracks.num_rows, splits)
     path.parent.mkdir(parents=True, exist_ok=True)
     building = path.with_name(path.name + ".building")
-    building.unlink(missing_ok=True)
+    shutil.rmtree(building, ignore_errors=True)
     tables = {
         "artists": artists.append_column("name_key", _fold_names(artists["name"])),
         "albums": albums,
@@ -127,15 +128,14 @@ def build_database(
     }
     rows = {name: table.num_rows for name, table in tables.items()}
     try:
-        _fill(building, tables)
-        os.replace(building, path)
+        building.mkdir()
+        _fill(building / "catalog.db", tables)
+        os.replace(building / "catalog.db", path)
     except (sqlite3.OperationalError, OSError) as error:
-        building.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be written ({reason}): make room, or choose another place") from None
-    except BaseException:
-        building.unlink(missing_ok=True)
-        raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
     return rows
 
 
@@ -157,7 +157,7 @@ def _as_array(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _fill(path: Path, tables: dict[str, pa.Table]) -> None:
-    """Make the file; the memberships are written beside what sqlite does meanwhile (``btree.py`` says how)."""
+    """Make the file: memberships, names and the rest at the same time."""
     memberships = _sort_memberships(tables.pop("memberships"))
     schema = importlib.resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
     before, after = schema.split("-- AFTER LOADING")
@@ -172,31 +172,66 @@ def _fill(path: Path, tables: dict[str, pa.Table]) -> None:
         name: SortedTree(path, roots[name], len(memberships["position"]), [highest[column] for column in columns])
         for name, columns in MEMBERSHIPS_TREES.items()
     }
-    with ThreadPoolExecutor(1) as pool, _connect(path) as connection:
-        writing = pool.submit(_write_memberships, memberships, trees)
+    names_path = path.with_name("names.db")
+    with ThreadPoolExecutor(2) as pool, _connect(path) as connection:
+        work = [pool.submit(_write_memberships, memberships, trees)]
         for name, table in tables.items():
             _insert_table(connection, name, table)
         logger.debug("tables are loaded; making indexes")
-        for statement in filter(str.strip, after.partition("\n")[2].split(";")):
+        with _connect_names(names_path, path, before) as names:
+            work.append(pool.submit(_index_names, names))
             try:
-                connection.execute(statement)
-            except sqlite3.IntegrityError as error:
-                raise UserError(f"catalog database: {_name_duplicate(connection, error)}") from None
-        logger.debug("indexing names")
-        connection.executescript(
-            "INSERT INTO names (names, rank) VALUES ('hashsize', 33554432);"
-            "INSERT INTO names (names) VALUES ('rebuild');"
-            "INSERT INTO names (names) VALUES ('optimize');"
-        )
-        writing.result()
+                _add_indexes(connection, after)
+            finally:
+                wait(work)
+        for future in work:
+            future.result()
     with _connect(path) as connection:
         _check_foreign_keys(connection)
+        _copy_names_index(connection, names_path)
+
+
+def _add_indexes(connection: sqlite3.Connection, schema: str) -> None:
+    for statement in filter(str.strip, schema.partition("\n")[2].split(";")):
+        try:
+            connection.execute(statement)
+        except sqlite3.IntegrityError as error:
+            raise UserError(f"catalog database: {_name_duplicate(connection, error)}") from None
+
+
+@contextmanager
+def _connect_names(names_path: Path, path: Path, schema: str) -> Iterator[sqlite3.Connection]:
+    """Open a file for the full-text index alone, which can be made there while the database gets its other indexes.
+
+    The connection sees the database as it is now, and reads it without locks: what is added later lies elsewhere.
+    """
+    with _connect(names_path) as connection:
+        connection.executescript(schema[schema.index("CREATE VIRTUAL TABLE names") :])
+        connection.execute("ATTACH ? AS source", (path.resolve().as_uri() + "?mode=ro&immutable=1",))
+        connection.execute("SELECT * FROM source.track_names LIMIT 1")
+        yield connection
+
+
+def _index_names(connection: sqlite3.Connection) -> None:
+    connection.executescript(
+        "INSERT INTO names (names, rank) VALUES ('hashsize', 33554432); BEGIN;"
+        "INSERT INTO names (rowid, track, artist, album) SELECT track_id, track, artist, album FROM source.track_names;"
+        "COMMIT; INSERT INTO names (names) VALUES ('optimize');"
+    )
+
+
+def _copy_names_index(connection: sqlite3.Connection, names_path: Path) -> None:
+    """Take over the tables that a full-text index is kept in (https://www.sqlite.org/fts5.html, section 9)."""
+    connection.execute("ATTACH ? AS source", (str(names_path),))
+    for table in ("names_data", "names_idx", "names_docsize", "names_config"):
+        connection.execute(f"DELETE FROM main.{table}")
+        connection.execute(f"INSERT INTO main.{table} SELECT * FROM source.{table}")
 
 
 @contextmanager
 def _connect(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a file that nobody else has, and that is thrown away if anything fails."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(path, isolation_level=None, uri=True, check_same_thread=False)) as connection:
         connection.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF;"
             "PRAGMA cache_size = -65536; PRAGMA threads = 2;"
