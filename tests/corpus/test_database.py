@@ -1,3 +1,4 @@
+import errno
 import sqlite3
 import threading
 from contextlib import closing
@@ -16,6 +17,7 @@ from playlist_pipeline.corpus import (
     save_sequences,
 )
 from playlist_pipeline.corpus import database as database_module
+from playlist_pipeline.corpus.btree import SortedTree
 from playlist_pipeline.errors import UserError
 
 NAMES = {
@@ -220,14 +222,29 @@ def test_every_declared_reference_is_checked(tmp_path, corpus):
     assert declared == {(table, column, parent) for table, _, column, parent in database_module.REFERENCES}
 
 
-def test_a_full_disk_is_one_line(tmp_path, corpus, monkeypatch):
+@pytest.mark.parametrize(
+    ("owner", "name", "error"),
+    [
+        (database_module, "_check_foreign_keys", sqlite3.OperationalError("disk is full")),
+        (database_module, "_index_names", sqlite3.OperationalError("disk is full")),
+        (SortedTree, "write", OSError(errno.ENOSPC, "disk is full")),
+    ],
+)
+def test_a_full_disk_is_one_line(tmp_path, corpus, monkeypatch, owner, name, error):
     def fail(*_):
-        raise sqlite3.OperationalError("database or disk is full")
+        raise error
 
-    monkeypatch.setattr(database_module, "_check_foreign_keys", fail)
-    with pytest.raises(UserError, match=r"catalog.db: cannot be written \(database or disk is full\)"):
+    monkeypatch.setattr(owner, name, fail)
+    with pytest.raises(UserError, match=r"catalog.db: cannot be written \(disk is full\)"):
         build_database(tmp_path / "catalog.db", *corpus)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_build_left_is_removed(tmp_path, corpus):
+    (tmp_path / "catalog.db.building").mkdir()
+    (tmp_path / "catalog.db.building" / "catalog.db").write_bytes(b"half")
+    build_database(tmp_path / "catalog.db", *corpus)
+    assert [file.name for file in tmp_path.iterdir()] == ["catalog.db"]
 
 
 # --- opening

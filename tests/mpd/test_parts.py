@@ -202,8 +202,10 @@ def _start(archive, folder, stop_at=0):
 
 @pytest.mark.slow
 def test_kill_at_random_moments_and_run_again(make_twelve, tmp_path, capsys):
+    """Five kills inside the writing of a part, five at any time after the first part is whole."""
     archive = make_twelve(100)
     calm = _start(archive, tmp_path / "calm")
+    _wait_for_a_part(tmp_path / "calm")
     start = time.perf_counter()
     assert calm.stdout.readline() == "done\n"
     duration = time.perf_counter() - start
@@ -222,8 +224,9 @@ def test_kill_at_random_moments_and_run_again(make_twelve, tmp_path, capsys):
             assert where.startswith("half ")
             assert where.endswith(".tmp")
         else:
+            _wait_for_a_part(folder)
             time.sleep(moment)
-            where = f"{folder.name}: after {moment:.3f} s of {duration:.3f} s"
+            where = f"{folder.name}: {moment:.3f} s after the first part, of {duration:.3f} s"
         os.kill(child.pid, signal.SIGKILL)
         child.communicate(timeout=60)
         kept.append(len(list(folder.glob("parts/*/*.part"))))
@@ -234,3 +237,11 @@ def test_kill_at_random_moments_and_run_again(make_twelve, tmp_path, capsys):
         assert _bytes_of(folder) == expected
         assert not list(folder.glob("parts/*/*.tmp"))
     assert np.any(np.array(kept[:5]) > 0)
+    assert np.all(np.array(kept[5:]) > 0)
+
+
+def _wait_for_a_part(folder):
+    end = time.monotonic() + 60
+    while not list(folder.glob("parts/*/*.part")):
+        assert time.monotonic() < end, "no part is written"
+        time.sleep(0.001)

@@ -1,7 +1,9 @@
 """The pipelines as Kedro runs them, on a tiny archive."""
 
 import json
+import random
 import shutil
+import zipfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -187,19 +189,41 @@ def test_a_stale_input_is_named(workspace: Path, tiny_archive: Path, run_pipelin
     )
 
 
-@pytest.mark.parametrize("kind", ["zip", "folder"])
-def test_artifacts_up_to_sequences_have_the_same_bytes(
+@pytest.mark.parametrize("kind", ["zip", "folder", "shuffled"])
+def test_artifacts_of_the_data_part_have_the_same_bytes(
     kind: str, tmp_path, make_archive, run_pipeline, finished_workspace
 ) -> None:
-    """Whatever the number of workers, and from a zip or a folder."""
-    archive = make_archive(tmp_path, kind=kind, name="other")
+    """Whatever the number of workers, from a zip or a folder, and from any order of members; the database's too."""
+    archive = make_archive(tmp_path, kind="folder" if kind == "folder" else "zip", name="other")
+    if kind == "shuffled":
+        archive = _shuffle_members(archive)
     run_pipeline(tmp_path / "workspace", archive, "data", extract={"num_workers": 1})
     lines, expected = (
         RunManifest(folder / REPORTS / "run_manifest.json").artifacts
         for folder in (tmp_path / "workspace", finished_workspace)
     )
-    names = ("playlists", "artists", "albums", "tracks", "memberships", "splits", "vocabulary", "sequences")
+    names = (
+        "playlists",
+        "artists",
+        "albums",
+        "tracks",
+        "memberships",
+        "splits",
+        "catalog_db",
+        "vocabulary",
+        "sequences",
+    )
     assert {name: lines[name].digest for name in names} == {name: expected[name].digest for name in names}
+
+
+def _shuffle_members(archive: Path) -> Path:
+    shuffled = archive.with_name("shuffled")
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(shuffled, "w", zipfile.ZIP_DEFLATED) as target:
+        items = random.Random(2018).sample(source.infolist(), len(source.infolist()))
+        assert items != source.infolist()
+        for item in items:
+            target.writestr(item.filename, source.read(item))
+    return shuffled
 
 
 def test_training_from_the_database_gives_the_same_weights(finished_workspace: Path, tmp_path: Path) -> None:
