@@ -11,9 +11,10 @@ from playlist_pipeline.manifest import RunManifest
 def test_lines_survive_a_reload_and_forgetting_removes_them(tmp_path) -> None:
     (tmp_path / "a").write_text("abc")
     first = RunManifest(tmp_path / "manifest.json")
-    first.record("a", "f1", tmp_path / "a")
+    first.record("a", {"code": "f1"}, tmp_path / "a")
     again = RunManifest(tmp_path / "manifest.json")
-    assert again.artifacts["a"].fingerprint == "f1"
+    assert again.artifacts["a"].made_from == {"code": "f1"}
+    assert again.artifacts["a"].fingerprint == fingerprint_of({"code": "f1"})
     assert again.artifacts["a"].bytes == 3
     assert again.artifacts["a"].digest == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     again.forget(["a", "b"])
@@ -24,11 +25,11 @@ def test_lines_survive_a_reload_and_forgetting_removes_them(tmp_path) -> None:
 def test_a_write_that_fails_leaves_the_old_manifest(tmp_path, monkeypatch) -> None:
     (tmp_path / "a").write_text("abc")
     line = RunManifest(tmp_path / "manifest.json")
-    line.record("a", "f1", tmp_path / "a")
+    line.record("a", {"code": "f1"}, tmp_path / "a")
     before = (tmp_path / "manifest.json").read_bytes()
     monkeypatch.setattr(json, "dump", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        line.record("b", "f2", tmp_path / "a")
+        line.record("b", {"code": "f2"}, tmp_path / "a")
     assert (tmp_path / "manifest.json").read_bytes() == before
 
 

@@ -1,6 +1,7 @@
 """Kedro hooks: refuse unknown parameters, and keep the run manifest."""
 
 import difflib
+import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -61,7 +62,7 @@ class ManifestHooks:
         self._project_path = Path.cwd()
         self._catalog = DataCatalog()
         self._manifest: RunManifest | None = None
-        self._fingerprints: dict[str, str] = {}
+        self._made_from: dict[str, dict[str, Any]] = {}
         self._node_names: list[str] = []
         self._lock: IO[bytes] | None = None
 
@@ -114,6 +115,10 @@ class ManifestHooks:
             LOGGER.warning("%s was made from other inputs, parameters or code than today's; it is used as it is", name)
         outputs = {name for node in pipeline.nodes for name in node.outputs}
         catalog.stale = frozenset(name for name in outputs if _bare(name) in stale)
+        if run_params["only_missing_outputs"]:
+            for node in pipeline.nodes:
+                if stale & {_bare(name) for name in node.outputs}:
+                    self._tell_changes(node, planned, manifest)
         manifest.run = {
             "pipelines": run_params["pipeline_names"] or ["__default__"],
             "env": run_params["env"],
@@ -148,18 +153,34 @@ class ManifestHooks:
                 planned[_bare(name)] = self._raw_fingerprint(name) or manifest.inputs.get(_bare(name), "")
         manifest.inputs = dict(planned)
         for node in pipeline.nodes:
-            fingerprint = self._fingerprint(node, planned.__getitem__)
+            fingerprint = fingerprint_of(self._describe(node, planned.__getitem__))
             planned |= {_bare(name): fingerprint for name in node.outputs}
         return planned
 
-    def _fingerprint(self, node: Node, input_fingerprint: Callable[[str], str]) -> str:
+    def _describe(self, node: Node, input_fingerprint: Callable[[str], str]) -> dict[str, Any]:
+        """Return what a node's outputs are made from: its code, its parameters and its inputs' fingerprints."""
         inputs = {
             name: self._parameters(name).to_dict(only_result=True)
             if name.startswith("params:")
             else input_fingerprint(_bare(name))
             for name in node.inputs
         }
-        return fingerprint_of([node.name, code_fingerprint(node.func.__module__), inputs])
+        return {"node": node.name, "code": code_fingerprint(node.func.__module__), **inputs}
+
+    def _tell_changes(self, node: Node, planned: Mapping[str, str], manifest: RunManifest) -> None:
+        """Say what has changed since a node's outputs were made, if they are there."""
+        lines = [manifest.artifacts.get(_bare(name)) for name in node.outputs]
+        before = next((line.made_from for line in lines if line is not None), {})
+        now = self._describe(node, planned.__getitem__)
+        changes = [change for name in before.keys() & now.keys() for change in _compare(name, before[name], now[name])]
+        paths = [_path_of(self._catalog, name) for name in node.outputs]
+        changes += [
+            f"{path} is not as it was left"
+            for path, line in zip(paths, lines, strict=True)
+            if line is not None and line.bytes != size_of(path)
+        ]
+        if changes:
+            LOGGER.info("%s is stale: %s", node.name, "; ".join(sorted(changes)))
 
     def _parameters(self, name: str) -> Config:
         """Return a parameters object; Kedro makes those of the pipelines that run, the others are dictionaries."""
@@ -197,7 +218,7 @@ class ManifestHooks:
             return
         self._manifest.forget([_bare(name) for name in node.outputs])
         known = {name: line.fingerprint for name, line in self._manifest.artifacts.items()} | self._manifest.inputs
-        self._fingerprints[node.name] = self._fingerprint(node, known.__getitem__)
+        self._made_from[node.name] = self._describe(node, known.__getitem__)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
@@ -208,12 +229,25 @@ class ManifestHooks:
         if self._manifest is None:
             return
         path = _path_of(self._catalog, dataset_name)
-        self._manifest.record(_bare(dataset_name), self._fingerprints[node.name], path)
+        self._manifest.record(_bare(dataset_name), self._made_from[node.name], path)
         if {_bare(name) for name in node.outputs} <= self._manifest.artifacts.keys():
             for name in node.inputs:
                 dataset: Any = self._catalog.get(name)
                 if hasattr(dataset, "clear"):
                     dataset.clear()
+
+
+def _compare(name: str, before: Any, now: Any) -> list[str]:
+    """Say how two values of one thing that outputs are made from differ."""
+    now = json.loads(json.dumps(now))  # as the manifest gives it back
+    if before == now:
+        return []
+    if not name.startswith("params:"):
+        return ["the code has changed" if name == "code" else f"{_bare(name)} has changed"]
+    key = name.removeprefix("params:")
+    fields = before.keys() | now.keys()
+    changed = [field for field in fields if before.get(field) != now.get(field)]
+    return [f"{key}.{field} is {now.get(field)!r}, was {before.get(field)!r}" for field in changed]
 
 
 def _bare(name: str) -> str:

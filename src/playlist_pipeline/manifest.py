@@ -9,12 +9,12 @@ import json
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.fingerprint import PACKAGE, digest_of, size_of
+from playlist_pipeline.fingerprint import PACKAGE, digest_of, fingerprint_of, size_of
 
 try:
     import fcntl
@@ -46,12 +46,14 @@ class Artifact:
         bytes: Size on disk.
         digest: SHA-256 of its content.
         commit: Of the project when it was made; None outside a git checkout.
+        made_from: What the fingerprint is of: node, code, parameters and inputs by name.
     """
 
     fingerprint: str
     bytes: int
     digest: str
     commit: str | None
+    made_from: dict[str, Any] = field(default_factory=dict)
 
 
 class RunManifest:
@@ -80,9 +82,10 @@ class RunManifest:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{self.path} is not a run manifest ({error}); delete it and run again") from error
 
-    def record(self, name: str, fingerprint: str, path: Path) -> None:
+    def record(self, name: str, made_from: dict[str, Any], path: Path) -> None:
         """Write the line of a finished artifact that lies at ``path``."""
-        self.artifacts[name] = Artifact(fingerprint, size_of(path), digest_of(path), self.run.get("commit"))
+        line = (fingerprint_of(made_from), size_of(path), digest_of(path), self.run.get("commit"), made_from)
+        self.artifacts[name] = Artifact(*line)
         self.save()
 
     def forget(self, names: list[str]) -> Self:

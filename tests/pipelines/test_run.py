@@ -107,29 +107,54 @@ def test_a_second_run_with_only_missing_outputs_does_nothing(workspace: Path, ti
 
 
 @pytest.mark.parametrize(
-    ("parameters", "ran"),
+    ("parameters", "ran", "said"),
     [
-        ({"generate": {"length": 6}}, {"choose_seeds_node", "complete_playlists_node"}),
-        ({"evaluate": {"bootstrap_samples": 30}}, {"compute_metrics_node", "rank_tracks_node", "plot_quality_node"}),
-        ({"extract": {"num_workers": 1}}, set()),
+        (
+            {"generate": {"length": 6}},
+            {"choose_seeds_node", "complete_playlists_node"},
+            "choose_seeds_node is stale: generate.length is 6, was 8",
+        ),
+        (
+            {"evaluate": {"bootstrap_samples": 30}},
+            {"compute_metrics_node", "rank_tracks_node", "plot_quality_node"},
+            "compute_metrics_node is stale: evaluate.bootstrap_samples is 30, was 20",
+        ),
+        ({"extract": {"num_workers": 1}}, set(), ""),
     ],
 )
-def test_a_changed_parameter_redoes_what_depends_on_it(workspace, tiny_archive, run_pipeline, parameters, ran) -> None:
-    nodes = set(run_pipeline(workspace, tiny_archive, only_missing_outputs=True, **parameters))
+def test_a_changed_parameter_redoes_what_depends_on_it(
+    workspace, tiny_archive, run_pipeline, caplog, parameters, ran, said
+) -> None:
+    with caplog.at_level("INFO", logger="playlist_pipeline"):
+        nodes = set(run_pipeline(workspace, tiny_archive, only_missing_outputs=True, **parameters))
+    assert any(message.startswith(said) for message in caplog.messages)
+    assert bool(said) == any(" is stale: " in message for message in caplog.messages)
     assert ran <= nodes
     assert not nodes & {"extract_tables_node", "encode_playlists_node", "train_model_node"}
     if not ran:
         assert nodes == {"show_playlists_node"}
 
 
-def test_a_changed_archive_redoes_the_data_part(workspace: Path, make_archive, make_playlists, tmp_path, run_pipeline):
+def test_a_changed_archive_redoes_the_data_part(
+    workspace: Path, make_archive, make_playlists, tmp_path, run_pipeline, caplog
+) -> None:
     other = make_archive(tmp_path, make_playlists(41, 60))
     before = RunManifest(workspace / REPORTS / "run_manifest.json").artifacts["tracks"].fingerprint
-    nodes = run_pipeline(workspace, other, "data", only_missing_outputs=True)
+    with caplog.at_level("INFO", logger="playlist_pipeline"):
+        nodes = run_pipeline(workspace, other, "data", only_missing_outputs=True)
+    assert "extract_tables_node is stale: mpd_archive has changed" in caplog.messages
     assert "extract_tables_node" in nodes
     assert "encode_playlists_node" in nodes
     assert RunManifest(workspace / REPORTS / "run_manifest.json").artifacts["tracks"].fingerprint != before
     assert pq.read_metadata(workspace / "02_intermediate" / "playlists.parquet").num_rows == 41
+
+
+def test_an_artifact_that_somebody_changed_is_made_again(workspace: Path, tiny_archive, run_pipeline, caplog) -> None:
+    path = workspace / "04_feature" / "vocabulary.parquet"
+    path.write_bytes(path.read_bytes() + b"x")
+    with caplog.at_level("INFO", logger="playlist_pipeline"):
+        assert "build_vocabulary_node" in run_pipeline(workspace, tiny_archive, "data", only_missing_outputs=True)
+    assert f"build_vocabulary_node is stale: {path} is not as it was left" in caplog.messages
 
 
 def test_an_extraction_that_could_not_save_goes_on_from_what_it_read(
