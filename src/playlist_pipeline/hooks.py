@@ -118,7 +118,7 @@ class ManifestHooks:
         if run_params["only_missing_outputs"]:
             for node in pipeline.nodes:
                 if stale & {_bare(name) for name in node.outputs}:
-                    self._tell_changes(node, planned, manifest)
+                    self._tell_why(node, planned, manifest)
         manifest.run = {
             "pipelines": run_params["pipeline_names"] or ["__default__"],
             "env": run_params["env"],
@@ -159,28 +159,29 @@ class ManifestHooks:
 
     def _describe(self, node: Node, input_fingerprint: Callable[[str], str]) -> dict[str, Any]:
         """Return what a node's outputs are made from: its code, its parameters and its inputs' fingerprints."""
-        inputs = {
-            name: self._parameters(name).to_dict(only_result=True)
-            if name.startswith("params:")
-            else input_fingerprint(_bare(name))
-            for name in node.inputs
+        parameters = {
+            name: self._parameters(name).to_dict(only_result=True) for name in node.inputs if _is_params(name)
         }
-        return {"node": node.name, "code": code_fingerprint(node.func.__module__), **inputs}
+        inputs = {name: input_fingerprint(_bare(name)) for name in node.inputs if not _is_params(name)}
+        code = code_fingerprint(node.func.__module__)
+        return {"node": node.name, "code": code, "parameters": parameters, "inputs": inputs}
 
-    def _tell_changes(self, node: Node, planned: Mapping[str, str], manifest: RunManifest) -> None:
-        """Say what has changed since a node's outputs were made, if they are there."""
-        lines = [manifest.artifacts.get(_bare(name)) for name in node.outputs]
-        before = next((line.made_from for line in lines if line is not None), {})
-        now = self._describe(node, planned.__getitem__)
-        changes = [change for name in before.keys() & now.keys() for change in _compare(name, before[name], now[name])]
-        paths = [_path_of(self._catalog, name) for name in node.outputs]
-        changes += [
-            f"{path} is not as it was left"
-            for path, line in zip(paths, lines, strict=True)
-            if line is not None and line.bytes != size_of(path)
-        ]
-        if changes:
-            LOGGER.info("%s is stale: %s", node.name, "; ".join(sorted(changes)))
+    def _tell_why(self, node: Node, planned: Mapping[str, str], manifest: RunManifest) -> None:
+        """Say why a node's outputs are made again, if they were made before."""
+        reasons = []
+        lines = {name: manifest.artifacts.get(_bare(name)) for name in node.outputs}
+        for name, line in lines.items():
+            path = _path_of(self._catalog, name)
+            if line is not None and line.bytes != size_of(path):
+                reasons.append(f"{path} is not as it was left" if path.exists() else f"{path} is missing")
+        before = next((line.made_from for line in lines.values() if line is not None), None)
+        if before:
+            now = json.loads(json.dumps(self._describe(node, planned.__getitem__)))  # as the manifest gives it back
+            reasons += _name_differences(before, now)
+        if None in lines.values() and any(_path_of(self._catalog, name).exists() for name in lines):
+            reasons.append("the run that made it last did not finish")
+        if reasons:
+            LOGGER.info("%s is stale: %s", node.name, "; ".join(reasons))
 
     def _parameters(self, name: str) -> Config:
         """Return a parameters object; Kedro makes those of the pipelines that run, the others are dictionaries."""
@@ -237,17 +238,18 @@ class ManifestHooks:
                     dataset.clear()
 
 
-def _compare(name: str, before: Any, now: Any) -> list[str]:
-    """Say how two values of one thing that outputs are made from differ."""
-    now = json.loads(json.dumps(now))  # as the manifest gives it back
-    if before == now:
-        return []
-    if not name.startswith("params:"):
-        return ["the code has changed" if name == "code" else f"{_bare(name)} has changed"]
-    key = name.removeprefix("params:")
-    fields = before.keys() | now.keys()
-    changed = [field for field in fields if before.get(field) != now.get(field)]
-    return [f"{key}.{field} is {now.get(field)!r}, was {before.get(field)!r}" for field in changed]
+def _name_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Name what differs between two descriptions of what a node's outputs are made from."""
+    found = ["the code has changed"] if before["code"] != now["code"] else []
+    for name, values in now["parameters"].items():
+        key, old = name.removeprefix("params:"), before["parameters"].get(name, {})
+        for field in sorted(old.keys() | values.keys()):
+            if field not in old:
+                found.append(f"{key}.{field} is new")
+            elif old[field] != values.get(field):
+                found.append(f"{key}.{field} is {values.get(field)!r}, was {old[field]!r}")
+    inputs = (name for name in now["inputs"] if before["inputs"].get(name) != now["inputs"][name])
+    return found + [f"{_bare(name)} has changed" for name in inputs]
 
 
 def _bare(name: str) -> str:

@@ -84,8 +84,13 @@ class RunManifest:
 
     def record(self, name: str, made_from: dict[str, Any], path: Path) -> None:
         """Write the line of a finished artifact that lies at ``path``."""
-        line = (fingerprint_of(made_from), size_of(path), digest_of(path), self.run.get("commit"), made_from)
-        self.artifacts[name] = Artifact(*line)
+        self.artifacts[name] = Artifact(
+            fingerprint=fingerprint_of(made_from),
+            bytes=size_of(path),
+            digest=digest_of(path),
+            commit=self.run.get("commit"),
+            made_from=made_from,
+        )
         self.save()
 
     def forget(self, names: list[str]) -> Self:

@@ -30,8 +30,8 @@ def make_rows(num_rows, highest, seed=0):
 def fill(path, roots, a, b, value):
     """Fill the table and the index with rows that are sorted by a and b."""
     highest = [int(column.max(initial=0)) for column in (a, b, value)]
-    table = SortedTree(path, roots["pairs"], len(a), highest)
-    index = SortedTree(path, roots["pairs_by_value"], len(a), [highest[2], *highest[:2]])
+    table = SortedTree.reserve(path, roots["pairs"], len(a), highest)
+    index = SortedTree.reserve(path, roots["pairs_by_value"], len(a), [highest[2], *highest[:2]])
     table.write([a, b, value])
     order = np.lexsort((b, a, value))
     index.write([value[order], a[order], b[order]])
@@ -98,8 +98,8 @@ def test_sqlite_goes_on_with_the_rest_of_the_file_meanwhile(tmp_path):
     path, rows = tmp_path / "a.db", make_rows(5000, 1000)
     roots = make_file(path)
     a, b, value = rows
-    table = SortedTree(path, roots["pairs"], 5000, [1000, 6, 1000])
-    index = SortedTree(path, roots["pairs_by_value"], 5000, [1000, 1000, 6])
+    table = SortedTree.reserve(path, roots["pairs"], 5000, [1000, 6, 1000])
+    index = SortedTree.reserve(path, roots["pairs_by_value"], 5000, [1000, 1000, 6])
     texts = [(str(number) * 30,) for number in range(3000)]
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executemany("INSERT INTO other VALUES (?)", texts[:1000])
@@ -141,7 +141,7 @@ def test_the_tree_can_be_changed_afterwards(tmp_path):
 )
 def test_rows_that_would_break_the_tree_are_refused(tmp_path, columns, message):
     roots = make_file(tmp_path / "a.db")
-    tree = SortedTree(tmp_path / "a.db", roots["pairs"], 2, [9, 9, 9])
+    tree = SortedTree.reserve(tmp_path / "a.db", roots["pairs"], 2, [9, 9, 9])
     with pytest.raises(ValueError, match=message):
         tree.write([np.array(column) for column in columns])
 
@@ -151,7 +151,7 @@ def test_order_is_checked_between_pieces_too(tmp_path, monkeypatch):
     a, b, value = make_rows(1000, 100)
     for row in range(1, 1000, 9):
         roots = make_file(tmp_path / f"{row}.db")
-        tree = SortedTree(tmp_path / f"{row}.db", roots["pairs"], 1000, [1000, 6, 100])
+        tree = SortedTree.reserve(tmp_path / f"{row}.db", roots["pairs"], 1000, [1000, 6, 100])
         broken = a.copy()
         broken[row:] = np.maximum(broken[row:] - broken[row] - 1, 0)
         with pytest.raises(ValueError, match="not in order"):

@@ -13,6 +13,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError, MemoryDataset
 
+from playlist_pipeline import hooks
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.manifest import RunManifest, digest_of
 from playlist_pipeline.mpd import Archive
@@ -149,12 +150,30 @@ def test_a_changed_archive_redoes_the_data_part(
     assert pq.read_metadata(workspace / "02_intermediate" / "playlists.parquet").num_rows == 41
 
 
-def test_an_artifact_that_somebody_changed_is_made_again(workspace: Path, tiny_archive, run_pipeline, caplog) -> None:
+@pytest.mark.parametrize("case", ["altered", "missing", "unfinished", "code"])
+def test_why_an_artifact_is_made_again(
+    case: str, workspace: Path, tiny_archive, run_pipeline, monkeypatch, caplog
+) -> None:
     path = workspace / "04_feature" / "vocabulary.parquet"
-    path.write_bytes(path.read_bytes() + b"x")
+    reason = {
+        "altered": f"{path} is not as it was left",
+        "missing": f"{path} is missing",
+        "unfinished": "the run that made it last did not finish",
+        "code": "the code has changed",
+    }[case]
+    if case == "altered":
+        path.write_bytes(path.read_bytes() + b"x")
+    elif case == "missing":
+        path.unlink()
+    elif case == "unfinished":
+        RunManifest(workspace / REPORTS / "run_manifest.json").forget(["vocabulary", "vocabulary_report"])
+    else:
+        real = hooks.code_fingerprint
+        monkeypatch.setattr(hooks, "code_fingerprint", lambda name: f"{real(name)}{name.endswith('vocabulary.nodes')}")
     with caplog.at_level("INFO", logger="playlist_pipeline"):
-        assert "build_vocabulary_node" in run_pipeline(workspace, tiny_archive, "data", only_missing_outputs=True)
-    assert f"build_vocabulary_node is stale: {path} is not as it was left" in caplog.messages
+        nodes = run_pipeline(workspace, tiny_archive, "data", only_missing_outputs=True)
+    assert f"build_vocabulary_node is stale: {reason}" in caplog.messages
+    assert "build_vocabulary_node" in nodes
 
 
 def test_an_extraction_that_could_not_save_goes_on_from_what_it_read(

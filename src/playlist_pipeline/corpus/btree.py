@@ -1,4 +1,4 @@
-"""Write sorted whole numbers straight into a database file, as the b-tree that sqlite would make of them.
+"""Write sorted whole numbers straight into a database file, as a b-tree that sqlite takes for its own.
 
 A table WITHOUT ROWID and an index on one are trees of records (https://www.sqlite.org/fileformat2.html, sections 1.6
 and 2). If every column gets as many bytes as its highest number needs, all records are of one length and a page is an
@@ -32,7 +32,17 @@ _SERIAL_TYPES = {1: 1, 2: 2, 3: 3, 4: 4, 6: 5, 8: 6}  # by bytes of the number
 class SortedTree:
     """An empty table or index in a database file, and the pages that are set aside for its rows."""
 
-    def __init__(self, path: str | Path, root: int, num_rows: int, highest: Sequence[int]) -> None:
+    def __init__(self, path: Path, page_size: int, usable_bytes: int, num_rows: int, widths: list[int]) -> None:
+        self._path = path
+        self._page_size = page_size
+        self._usable_bytes = usable_bytes
+        self._num_rows = num_rows
+        self._widths = widths
+        self._cell_bytes = 2 + len(widths) + sum(widths)
+        self._levels: list[npt.NDArray[np.int64]] = []  # the pages of each level, the leaves first
+
+    @classmethod
+    def reserve(cls, path: str | Path, root: int, num_rows: int, highest: Sequence[int]) -> "SortedTree":
         """Set pages aside at the end of the file, which no connection has open.
 
         Args:
@@ -40,22 +50,28 @@ class SortedTree:
             root: The tree's root page (``rootpage`` in ``sqlite_schema``).
             num_rows: Rows to come, n.
             highest: The highest number of each column to come; the lowest is 0.
+
+        Raises:
+            ValueError: A highest number that is no 63-bit one, or more columns than a page of this size takes.
         """
-        self._path = Path(path)
-        self._num_rows = num_rows
-        self._widths = [next(width for width in _SERIAL_TYPES if number < 1 << (8 * width - 1)) for number in highest]
-        self._cell_bytes = 2 + len(highest) + sum(self._widths)
-        with self._path.open("r+b") as file:
+        path = Path(path)
+        with path.open("r+b") as file:
             header = file.read(100)
             page_size = int.from_bytes(header[_PAGE_SIZE_AT : _PAGE_SIZE_AT + 2], "big")
-            self._page_size = page_size if page_size > 1 else 1 << 16
-            self._usable_bytes = self._page_size - header[_RESERVED_AT]
+            page_size = page_size if page_size > 1 else 1 << 16
             used = int.from_bytes(header[_NUM_PAGES_AT : _NUM_PAGES_AT + 4], "big")
-            self._levels = self._number_pages(used + 1, root)
-            last = max([used, *(int(level[-1]) for level in self._levels[:-1])])
-            file.truncate(last * self._page_size)
+            widths = [_bytes_for(number) for number in highest]
+            tree = cls(path, page_size, page_size - header[_RESERVED_AT], num_rows, widths)
+            # Longer records would need a length of two bytes, or overflow pages (section 1.6).
+            longest = min(127, (tree._usable_bytes - 12) * 64 // 255 - 23)
+            if tree._cell_bytes - 1 > longest:
+                raise ValueError(f"records of {tree._cell_bytes - 1} bytes; {longest} is the most in this file")
+            tree._levels = tree._number_pages(used + 1, root)
+            last = max([used, *(int(level[-1]) for level in tree._levels[:-1])])
+            file.truncate(last * page_size)
             file.seek(_NUM_PAGES_AT)
             file.write(last.to_bytes(4, "big"))
+        return tree
 
     def _number_pages(self, first: int, root: int) -> list[npt.NDArray[np.int64]]:
         """Return the numbers of each level's pages, the leaves' first; the last level is the root alone."""
@@ -72,8 +88,8 @@ class SortedTree:
     def _share(self, num_cells: int, kind: int) -> tuple[int, int, int]:
         """Deal a level's cells to as few pages as can hold them, nearly evenly.
 
-        A page's share is the cells that it holds and the one after them, which rises to the level above. The last page
-        has none after its own: a cell that is never read stands in for it.
+        A page's share is the cells that it holds and the one after them, which moves up to the level above. The last
+        page has none after its own: a cell that is never read stands in for it.
 
         Returns:
             Pages, the smaller share, and how many pages get one cell more.
@@ -84,6 +100,9 @@ class SortedTree:
 
     def write(self, columns: Columns) -> None:
         """Write the rows. Connections may write to other tables meanwhile, and read this one once they are opened anew.
+
+        As this opens and closes the file, connections of this process lose their locks on it (a rule of POSIX): no
+        other process may use the file.
 
         Args:
             columns: The columns in the order of the tree's key, each [n], rows rising and none twice: of a table, its
@@ -102,11 +121,11 @@ class SortedTree:
             return self._encode([column[start:stop] for column in columns])
 
         with self._path.open("r+b") as file:
-            rising = self._write_level(file, _LEAF, self._levels[0], self._num_rows, take)
+            moved_up = self._write_level(file, _LEAF, self._levels[0], self._num_rows, take)
             for children, numbers in zip(self._levels, self._levels[1:], strict=False):
                 pointers = children.astype(">u4").view(np.uint8).reshape(-1, 4)
-                cells = np.concatenate([pointers, rising], axis=1)
-                rising = self._write_level(file, _INTERIOR, numbers, len(cells) - 1, _slicer(cells))
+                cells = np.concatenate([pointers, moved_up], axis=1)
+                moved_up = self._write_level(file, _INTERIOR, numbers, len(cells) - 1, _slicer(cells))
 
     def _encode(self, columns: Columns) -> Bytes:
         """Return rows as cells, uint8[n, c]: the record's length, its header and its numbers."""
@@ -139,10 +158,10 @@ class SortedTree:
             take: Gives the cells from one to another, with the number of their left child in front if they have one.
 
         Returns:
-            The cell after each page, which rises to the level above, without child; the last says nothing; uint8[p, c].
+            The cell after each page, which moves up to the level above, without child, uint8[p, c]; the last is void.
         """
         num_pages, share, num_larger = self._share(num_cells, kind)
-        rising = np.zeros((num_pages, self._cell_bytes), np.uint8)
+        moved_up = np.zeros((num_pages, self._cell_bytes), np.uint8)
         start = 0
         blocks = {*range(0, num_pages, PAGES_AT_A_TIME), num_larger, num_pages}
         for first, last in itertools.pairwise(sorted(blocks)):
@@ -152,10 +171,10 @@ class SortedTree:
             if len(cells) < stop - start:
                 cells = np.concatenate([cells, np.zeros_like(cells[:1])])
             cells = cells.reshape(last - first, rows, -1)
-            rising[first:last] = cells[:, -1, -self._cell_bytes :]
+            moved_up[first:last] = cells[:, -1, -self._cell_bytes :]
             self._write_pages(file, numbers[first:last], self._lay_out(kind, cells))
             start = stop
-        return rising
+        return moved_up
 
     def _lay_out(self, kind: int, cells: Bytes) -> Bytes:
         """Return pages, uint8[p, bytes], from what each is to hold and the cell after that, uint8[p, rows, bytes]."""
@@ -176,6 +195,13 @@ class SortedTree:
         for some, those in zip(np.split(numbers, gaps), np.split(pages, gaps), strict=True):
             file.seek((int(some[0]) - 1) * self._page_size)
             file.write(those.data)
+
+
+def _bytes_for(highest: int) -> int:
+    for width in _SERIAL_TYPES:
+        if 0 <= highest < 1 << (8 * width - 1):
+            return width
+    raise ValueError(f"{highest} is not from 0 to 2^63 - 1")
 
 
 def _slicer(cells: Bytes) -> Callable[[int, int], Bytes]:

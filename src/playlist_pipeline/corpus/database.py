@@ -14,10 +14,11 @@ import threading
 import unicodedata
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -39,10 +40,11 @@ EXTRACT_AGAIN = "run the pipeline extract again"
 PARAMETERS_AT_A_TIME = 960
 ROWS_AT_A_TIME = 1 << 16
 
-# The trees that hold the memberships, and the columns of their keys, in order.
+# The trees that hold the memberships, and the columns of their keys, in order. These are written by ``btree.py``.
+MEMBERSHIPS_INDEX = "memberships_by_track"
 MEMBERSHIPS_TREES = {
     "memberships": ("playlist_id", "position", "track_id"),
-    "memberships_by_track": ("track_id", "playlist_id", "position"),
+    MEMBERSHIPS_INDEX: ("track_id", "playlist_id", "position"),
 }
 
 # What schema.sql declares: table, columns that name a row, referring column (of the same name there), parent.
@@ -111,11 +113,12 @@ def build_database(
             split is that of other playlists.
     """
     path = Path(path)
+    sorted_memberships = _sort_memberships(memberships)
     _check_same_playlists(playlists, splits)
     training_counts = count_training_tracks(memberships, tracks.num_rows, splits)
     path.parent.mkdir(parents=True, exist_ok=True)
     building = path.with_name(path.name + ".building")
-    shutil.rmtree(building, ignore_errors=True)
+    _remove(building)
     tables = {
         "artists": artists.append_column("name_key", _fold_names(artists["name"])),
         "albums": albums,
@@ -124,19 +127,23 @@ def build_database(
         ),
         "playlists": playlists,
         "splits": splits.drop_columns("pid"),
-        "memberships": memberships,
     }
-    rows = {name: table.num_rows for name, table in tables.items()}
     try:
         building.mkdir()
-        _fill(building / "catalog.db", tables)
+        _fill(building / "catalog.db", tables, sorted_memberships)
         os.replace(building / "catalog.db", path)
     except (sqlite3.OperationalError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be written ({reason}): make room, or choose another place") from None
     finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return rows
+        _remove(building)
+    return {name: table.num_rows for name, table in tables.items()} | {"memberships": memberships.num_rows}
+
+
+def _remove(path: Path) -> None:
+    if path.is_file():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _check_same_playlists(playlists: pa.Table, splits: pa.Table) -> None:
@@ -156,81 +163,116 @@ def _as_array(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
-def _fill(path: Path, tables: dict[str, pa.Table]) -> None:
-    """Make the file: memberships, names and the rest at the same time."""
-    memberships = _sort_memberships(tables.pop("memberships"))
-    schema = importlib.resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
-    before, after = schema.split("-- AFTER LOADING")
-    with _connect(path) as connection:
-        connection.executescript(
-            f"PRAGMA auto_vacuum = NONE; PRAGMA application_id = {APPLICATION_ID};"
-            f"PRAGMA user_version = {SCHEMA_VERSION}; {before}"
-        )
-        roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_schema"))
-    highest = {name: int(column.max(initial=0)) for name, column in memberships.items()}
-    trees = {
-        name: SortedTree(path, roots[name], len(memberships["position"]), [highest[column] for column in columns])
-        for name, columns in MEMBERSHIPS_TREES.items()
-    }
+class _Schema(NamedTuple):
+    """What ``schema.sql`` declares: tables and views, the full-text index, and the other indexes by name."""
+
+    tables: str
+    names: str
+    indexes: dict[str, str]
+
+
+def _read_schema() -> _Schema:
+    text = importlib.resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+    tables, after = text.split("-- AFTER LOADING")
+    names = re.search(r"^CREATE VIRTUAL TABLE names .+?;", tables, re.MULTILINE | re.DOTALL)
+    indexes = re.finditer(r"^CREATE (?:UNIQUE )?INDEX (\w+) .+?;", after, re.MULTILINE)
+    return _Schema(tables, names.group() if names else "", {found[1]: found.group() for found in indexes})
+
+
+def _fill(path: Path, tables: dict[str, pa.Table], memberships: dict[str, np.ndarray]) -> None:
+    """Make the file: the memberships in one thread, the other tables and their indexes in this one.
+
+    The full-text index is made in a third, in a file of its own, as soon as the tables are loaded.
+    """
+    schema = _read_schema()
     names_path = path.with_name("names.db")
-    with ThreadPoolExecutor(2) as pool, _connect(path) as connection:
-        work = [pool.submit(_write_memberships, memberships, trees)]
+    trees = _declare_tables(path, schema, memberships)
+    with _connect(path) as connection, ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(_write_memberships, memberships, trees)
         for name, table in tables.items():
             _insert_table(connection, name, table)
         logger.debug("tables are loaded; making indexes")
-        with _connect_names(names_path, path, before) as names:
-            work.append(pool.submit(_index_names, names))
+        with _connect_names(names_path, path, schema) as names, ThreadPoolExecutor(1) as names_pool:
+            indexing = names_pool.submit(_index_names, names)
             try:
-                _add_indexes(connection, after)
-            finally:
-                wait(work)
-        for future in work:
-            future.result()
+                _add_indexes(connection, schema)
+                indexing.result()
+            except BaseException:
+                names.interrupt()
+                raise
+        writing.result()
     with _connect(path) as connection:
         _check_foreign_keys(connection)
         _copy_names_index(connection, names_path)
 
 
-def _add_indexes(connection: sqlite3.Connection, schema: str) -> None:
-    for statement in filter(str.strip, schema.partition("\n")[2].split(";")):
+def _declare_tables(path: Path, schema: _Schema, memberships: dict[str, np.ndarray]) -> dict[str, SortedTree]:
+    """Make the file with all tables empty, and set pages aside for the memberships."""
+    with _connect(path) as connection:
+        connection.executescript(
+            f"PRAGMA auto_vacuum = NONE; PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {SCHEMA_VERSION}; {schema.tables} {schema.indexes[MEMBERSHIPS_INDEX]}"
+        )
+        roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_schema"))
+    highest = {name: int(column.max(initial=0)) for name, column in memberships.items()}
+    num_rows = len(memberships["track_id"])
+    return {
+        name: SortedTree.reserve(path, roots[name], num_rows, [highest[column] for column in columns])
+        for name, columns in MEMBERSHIPS_TREES.items()
+    }
+
+
+def _add_indexes(connection: sqlite3.Connection, schema: _Schema) -> None:
+    for name, statement in schema.indexes.items():
         try:
-            connection.execute(statement)
+            if name != MEMBERSHIPS_INDEX:
+                connection.execute(statement)
         except sqlite3.IntegrityError as error:
             raise UserError(f"catalog database: {_name_duplicate(connection, error)}") from None
 
 
 @contextmanager
-def _connect_names(names_path: Path, path: Path, schema: str) -> Iterator[sqlite3.Connection]:
-    """Open a file for the full-text index alone, which can be made there while the database gets its other indexes.
+def _connect_names(names_path: Path, path: Path, schema: _Schema) -> Iterator[sqlite3.Connection]:
+    """Open a file for the full-text index alone, in a transaction that reads the database as it is now.
 
-    The connection sees the database as it is now, and reads it without locks: what is added later lies elsewhere.
+    It reads without locks, so that the other connection can go on: what that one adds lies in other pages.
     """
     with _connect(names_path) as connection:
-        connection.executescript(schema[schema.index("CREATE VIRTUAL TABLE names") :])
+        connection.execute(schema.names)
+        connection.execute("INSERT INTO names (names, rank) VALUES ('hashsize', 33554432)")
         connection.execute("ATTACH ? AS source", (path.resolve().as_uri() + "?mode=ro&immutable=1",))
-        connection.execute("SELECT * FROM source.track_names LIMIT 1")
+        connection.execute("BEGIN")
+        connection.execute("SELECT * FROM source.track_names LIMIT 1").fetchall()
         yield connection
 
 
 def _index_names(connection: sqlite3.Connection) -> None:
-    connection.executescript(
-        "INSERT INTO names (names, rank) VALUES ('hashsize', 33554432); BEGIN;"
-        "INSERT INTO names (rowid, track, artist, album) SELECT track_id, track, artist, album FROM source.track_names;"
-        "COMMIT; INSERT INTO names (names) VALUES ('optimize');"
+    connection.execute(
+        "INSERT INTO names (rowid, track, artist, album) "
+        "SELECT track_id, track, artist, album FROM source.track_names ORDER BY track_id"
     )
+    connection.execute("COMMIT")
+    connection.execute("INSERT INTO names (names) VALUES ('optimize')")
 
 
 def _copy_names_index(connection: sqlite3.Connection, names_path: Path) -> None:
     """Take over the tables that a full-text index is kept in (https://www.sqlite.org/fts5.html, section 9)."""
     connection.execute("ATTACH ? AS source", (str(names_path),))
-    for table in ("names_data", "names_idx", "names_docsize", "names_config"):
-        connection.execute(f"DELETE FROM main.{table}")
-        connection.execute(f"INSERT INTO main.{table} SELECT * FROM source.{table}")
+    try:
+        for table in ("names_data", "names_idx", "names_docsize", "names_config"):
+            connection.execute(f"DELETE FROM main.{table}")
+            connection.execute(f"INSERT INTO main.{table} SELECT * FROM source.{table}")
+    except sqlite3.OperationalError as error:
+        if "may not be modified" not in str(error):
+            raise
+        # A sqlite that is built to keep these tables from everybody ("defensive") makes the index itself.
+        connection.execute("INSERT INTO names (names) VALUES ('rebuild')")
 
 
 @contextmanager
 def _connect(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a file that nobody else has, and that is thrown away if anything fails."""
+    """Open a file that no other process has, and that is thrown away if anything fails."""
+    # One thread at a time uses a connection, but not always the one that opened it.
     with closing(sqlite3.connect(path, isolation_level=None, uri=True, check_same_thread=False)) as connection:
         connection.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF;"
@@ -283,12 +325,11 @@ def _sort_memberships(memberships: pa.Table) -> dict[str, np.ndarray]:
             raise UserError(f"catalog database: memberships has a {name} that is missing or negative: {EXTRACT_AGAIN}")
         columns[name] = column.to_numpy()
     places = columns["playlist_id"].astype(np.int64) << 32 | columns["position"]
-    steps = np.diff(places)
-    if (steps < 0).any():
+    if (places[1:] < places[:-1]).any():
         order = np.argsort(places, kind="stable")
         columns = {name: column[order] for name, column in columns.items()}
-        steps = np.diff(places[order])
-    twice = np.flatnonzero(steps == 0)
+        places = places[order]
+    twice = np.flatnonzero(places[1:] == places[:-1])
     if len(twice):
         where = ", ".join(f"{name} {columns[name][twice[0]]}" for name in ("playlist_id", "position"))
         raise UserError(f"catalog database: memberships has {where} more than once: {EXTRACT_AGAIN}")
@@ -298,18 +339,21 @@ def _sort_memberships(memberships: pa.Table) -> dict[str, np.ndarray]:
 def _write_memberships(memberships: dict[str, np.ndarray], trees: dict[str, SortedTree]) -> None:
     """Write the table, and then its index."""
     for name, tree in trees.items():
-        columns = memberships if name == "memberships" else _sort_by_track(memberships)
+        columns = _sort_by_track(memberships) if name == MEMBERSHIPS_INDEX else memberships
         tree.write([columns[column] for column in MEMBERSHIPS_TREES[name]])
 
 
 def _sort_by_track(memberships: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the columns, which are sorted by playlist and position, sorted by track and then by these."""
     keys = memberships["track_id"].astype(np.int64) << 32
-    keys |= np.arange(len(keys))  # rows stand for playlist and position
+    keys |= np.arange(len(keys), dtype=np.uint32)  # rows stand for playlist and position
     keys.sort()
-    rows = keys & 0xFFFFFFFF
+    rows = keys.astype(np.uint32)
     keys >>= 32
-    return {"track_id": keys, **{name: memberships[name][rows] for name in ("playlist_id", "position")}}
+    return {
+        "track_id": keys.astype(np.int32),
+        **{name: memberships[name][rows] for name in ("playlist_id", "position")},
+    }
 
 
 def _name_duplicate(connection: sqlite3.Connection, error: sqlite3.IntegrityError) -> str:

@@ -51,7 +51,6 @@ CREATE TABLE memberships (
     track_id    INTEGER NOT NULL REFERENCES tracks (track_id),
     PRIMARY KEY (playlist_id, position)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX memberships_by_track ON memberships (track_id, playlist_id);
 
 -- A track with the names of its artist and album.
 CREATE VIEW track_names AS
@@ -68,6 +67,7 @@ CREATE VIRTUAL TABLE names USING fts5 (
 );
 
 -- AFTER LOADING: indexes are made in one go, which is much faster than keeping them up row by row.
+-- (The memberships and their index are written as pages: btree.py.)
 
 CREATE UNIQUE INDEX artists_by_uri ON artists (uri);
 CREATE UNIQUE INDEX albums_by_uri ON albums (uri);
@@ -78,3 +78,4 @@ CREATE INDEX tracks_by_name ON tracks (name_key);
 CREATE INDEX tracks_by_artist ON tracks (artist_id);
 CREATE INDEX tracks_by_album ON tracks (album_id);
 CREATE INDEX splits_by_split ON splits (split);
+CREATE INDEX memberships_by_track ON memberships (track_id, playlist_id);

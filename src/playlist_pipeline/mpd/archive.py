@@ -208,6 +208,7 @@ class Archive:
         if not member.deflated:
             return packed
         try:
+            # A size that the stream does not have is an error; one of 0 is not looked at, but then the CRC-32 is.
             return deflate.deflate_decompress(packed, member.size)
         except deflate.DeflateError as error:
             raise DamagedMemberError(_name_bad_stream(packed, member.size)) from error

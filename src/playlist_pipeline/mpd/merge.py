@@ -1,7 +1,7 @@
 """Many slices' columns become the star schema: every URI gets a number, in order of first appearance.
 
-Slices wait until there are enough of them that numbering anew all URIs so far costs little beside their own. Then one
-call of Arrow numbers the URIs of all of them, without holding up the threads that read the next slices.
+Slices wait until they bring as many URIs as are known, or are many. Then one call of Arrow numbers the known URIs and
+theirs, in C++ throughout, so that the threads that read the next slices are not held up as they are by a dictionary.
 """
 
 from dataclasses import dataclass
@@ -121,9 +121,9 @@ class Merger:
         tracks = pa.concat_tables(self._tracks).combine_chunks()
         tables = ExtractedTables(
             playlists=_make_table(PLAYLISTS_SCHEMA, np.arange(self.num_playlists), *playlists.columns),
-            artists=_make_table(ARTISTS_SCHEMA, *self._artist_uris.list(), pa.concat_arrays(self._artist_names)),
-            albums=_make_table(ALBUMS_SCHEMA, *self._album_uris.list(), pa.concat_arrays(self._album_names)),
-            tracks=_make_table(TRACKS_SCHEMA, *self._track_uris.list(), *tracks.columns),
+            artists=_make_table(ARTISTS_SCHEMA, *self._artist_uris.to_columns(), pa.concat_arrays(self._artist_names)),
+            albums=_make_table(ALBUMS_SCHEMA, *self._album_uris.to_columns(), pa.concat_arrays(self._album_names)),
+            tracks=_make_table(TRACKS_SCHEMA, *self._track_uris.to_columns(), *tracks.columns),
             memberships=_make_table(MEMBERSHIPS_SCHEMA, owners, positions, entries),
         )
         return tables, int(self._varies.sum())
@@ -149,7 +149,7 @@ class _Uris:
         highest = np.maximum.accumulate(np.maximum(numbers, before - 1))
         return numbers, np.flatnonzero(np.diff(highest, prepend=before - 1))
 
-    def list(self) -> tuple[np.ndarray, pa.StringArray]:
+    def to_columns(self) -> tuple[np.ndarray, pa.StringArray]:
         """Return all numbers and their URIs."""
         return np.arange(len(self)), self._known
 
