@@ -159,10 +159,9 @@ class ManifestHooks:
 
     def _describe(self, node: Node, input_fingerprint: Callable[[str], str]) -> dict[str, Any]:
         """Return what a node's outputs are made from: its code, its parameters and its inputs' fingerprints."""
-        parameters = {
-            name: self._parameters(name).to_dict(only_result=True) for name in node.inputs if _is_params(name)
-        }
-        inputs = {name: input_fingerprint(_bare(name)) for name in node.inputs if not _is_params(name)}
+        keys = [name for name in node.inputs if name.startswith("params:")]
+        parameters = {name: self._parameters(name).to_dict(only_result=True) for name in keys}
+        inputs = {name: input_fingerprint(_bare(name)) for name in node.inputs if name not in keys}
         code = code_fingerprint(node.func.__module__)
         return {"node": node.name, "code": code, "parameters": parameters, "inputs": inputs}
 
