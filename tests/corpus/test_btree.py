@@ -102,6 +102,7 @@ def test_sqlite_goes_on_with_the_rest_of_the_file_meanwhile(tmp_path):
     index = SortedTree.reserve(path, roots["pairs_by_value"], 5000, [1000, 1000, 6])
     texts = [(str(number) * 30,) for number in range(3000)]
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
         connection.executemany("INSERT INTO other VALUES (?)", texts[:1000])
         order = np.lexsort((b, a, value))
         index.write([value[order], a[order], b[order]])
@@ -148,12 +149,64 @@ def test_rows_that_would_break_the_tree_are_refused(tmp_path, columns, message):
 
 def test_order_is_checked_between_pieces_too(tmp_path, monkeypatch):
     monkeypatch.setattr(btree, "PAGES_AT_A_TIME", 1)
-    a, b, value = make_rows(1000, 100)
-    for row in range(1, 1000, 9):
-        roots = make_file(tmp_path / f"{row}.db")
-        tree = SortedTree.reserve(tmp_path / f"{row}.db", roots["pairs"], 1000, [1000, 6, 100])
-        broken = a.copy()
-        broken[row:] = np.maximum(broken[row:] - broken[row] - 1, 0)
+    roots = make_file(tmp_path / "a.db")
+    zeros = np.zeros(1000, np.int64)
+    for row in range(2, 1000):
+        tree = SortedTree.reserve(tmp_path / "a.db", roots["pairs"], 1000, [1000, 0, 0])
+        a = np.arange(1000)
+        a[row:] -= 2  # the one place where they fall
         with pytest.raises(ValueError, match="not in order"):
-            tree.write([broken, b, value])
-        (tmp_path / f"{row}.db").unlink()
+            tree.write([a, zeros, zeros])
+
+
+@pytest.mark.parametrize("highest", [-1, 2**63])
+def test_numbers_that_sqlite_has_not_are_refused(tmp_path, highest):
+    roots = make_file(tmp_path / "a.db")
+    with pytest.raises(ValueError, match=rf"{highest} is not from 0 to 2\^63 - 1"):
+        SortedTree.reserve(tmp_path / "a.db", roots["pairs"], 2, [9, 9, highest])
+
+
+@pytest.mark.parametrize(("page_size", "most"), [(512, 11), (4096, 14)])
+def test_rows_as_wide_as_can_be_and_wider(tmp_path, page_size, most):
+    """Of columns of eight bytes; one more would need overflow pages, or a length of two bytes."""
+    for count in (most, most + 1):
+        path = tmp_path / f"{count}.db"
+        names = ", ".join(f"c{number}" for number in range(count))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"PRAGMA page_size = {page_size}")
+            connection.execute(f"CREATE TABLE wide ({names}, PRIMARY KEY ({names})) WITHOUT ROWID")
+            ((root,),) = connection.execute("SELECT rootpage FROM sqlite_schema").fetchall()
+        columns = [np.arange(100) + 2**60] * count
+        if count > most:
+            with pytest.raises(ValueError, match="is the most in this file"):
+                SortedTree.reserve(path, root, 100, [2**61] * count)
+        else:
+            SortedTree.reserve(path, root, 100, [2**61] * count).write(columns)
+            with closing(sqlite3.connect(path)) as connection:
+                assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+                assert connection.execute("SELECT * FROM wide").fetchall() == list(
+                    zip(*map(list, columns), strict=True)
+                )
+
+
+def test_the_real_lock_page(tmp_path):
+    """In a file of 1 GiB that is almost all hole."""
+    path, rows = tmp_path / "a.db", make_rows(60_000, 1000)
+    roots = make_file(path, 65536)
+    lock_page = btree.LOCK_BYTE // 65536 + 1
+    with path.open("r+b") as file:  # as if tables before had used all pages to a few before that one
+        file.truncate((lock_page - 5) * 65536)
+        file.seek(28)
+        file.write((lock_page - 5).to_bytes(4, "big"))
+    fill(path, roots, *rows)
+    assert path.stat().st_size > lock_page * 65536
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT * FROM pairs NOT INDEXED ORDER BY a, b").fetchall()
+        assert found == list(zip(*(column.tolist() for column in rows), strict=True))
+        connection.execute("CREATE INDEX later ON pairs (b)")
+        connection.execute("DELETE FROM pairs WHERE a % 2 = 0")
+        connection.commit()
+        problems = [
+            line for (text,) in connection.execute("PRAGMA integrity_check (100000)") for line in text.split("\n")
+        ]
+    assert all("never used" in line or line.startswith("***") for line in problems)

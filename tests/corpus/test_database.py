@@ -110,6 +110,54 @@ def test_declared_keys_and_indexes(tmp_path, corpus):
                 connection.execute(statement)
 
 
+def test_many_memberships_are_those_that_inserts_would_give(tmp_path, make_corpus):
+    """Trees of several levels, written while the tables and names are loaded and indexed by other threads."""
+    rng = np.random.default_rng(2018)
+    names = {f"t{number}": (f"Title {number % 700}", f"Artist {number % 90}", "Album") for number in range(3000)}
+    playlists = [rng.choice(list(names), rng.integers(1, 120)).tolist() for _ in range(1000)]
+    tables = make_corpus(playlists, ["train"] * 1000, names)
+    build_database(tmp_path / "c.db", *tables)
+    with closing(sqlite3.connect(tmp_path / "c.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        connection.execute("INSERT INTO names (names, rank) VALUES ('integrity-check', 1)")
+        columns = ", ".join(tables.memberships.column_names)
+        connection.execute(f"CREATE TABLE plain ({columns})")
+        rows = zip(*tables.memberships.to_pydict().values(), strict=True)
+        connection.executemany("INSERT INTO plain VALUES (?, ?, ?)", rows)
+        for index in ("NOT INDEXED", "INDEXED BY memberships_by_track"):
+            for one, other in ((f"memberships {index}", "plain"), ("plain", f"memberships {index}")):
+                query = f"SELECT {columns} FROM {one} EXCEPT SELECT {columns} FROM {other}"
+                assert connection.execute(query).fetchall() == []
+        assert connection.execute("SELECT count(*) FROM memberships").fetchone() == (tables.memberships.num_rows,)
+
+
+def test_where_sqlite_guards_the_full_text_tables_it_makes_the_index_itself(tmp_path, corpus, monkeypatch):
+    class Guarded(sqlite3.Connection):
+        def execute(self, sql, *parameters):
+            if sql.startswith("DELETE FROM main.names_"):
+                raise sqlite3.OperationalError("table names_data may not be modified")
+            return super().execute(sql, *parameters)
+
+    build_database(tmp_path / "one.db", *corpus)
+    connect = sqlite3.connect
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=Guarded, **options))
+        build_database(tmp_path / "two.db", *corpus)
+    with Database(tmp_path / "one.db") as one, Database(tmp_path / "two.db") as two:
+        for text in ("song", "artist", "a", "b"):
+            assert one.search(text) == two.search(text)
+    with closing(sqlite3.connect(tmp_path / "two.db")) as connection:
+        connection.execute("INSERT INTO names (names, rank) VALUES ('integrity-check', 1)")
+
+
+def test_empty_tables_make_an_empty_database(tmp_path, corpus):
+    build_database(tmp_path / "c.db", *(table.slice(0, 0) for table in corpus))
+    with closing(sqlite3.connect(tmp_path / "c.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("SELECT count(*) FROM memberships").fetchone() == (0,)
+
+
 def test_building_again_gives_the_same_content(tmp_path, corpus, monkeypatch):
     build_database(tmp_path / "one.db", *corpus)
     monkeypatch.setattr(database_module, "ROWS_AT_A_TIME", 2)
@@ -157,7 +205,8 @@ def _set(table, column, row, value):
     values = table[column].to_pylist()
     values[row] = value
     index = table.column_names.index(column)
-    return table.set_column(index, table.schema.field(index), pa.array(values, table.schema.field(index).type))
+    field = table.schema.field(index).with_nullable(True)
+    return table.set_column(index, field, pa.array(values, field.type))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +218,8 @@ def _set(table, column, row, value):
         ("memberships", "playlist_id", 14, 77, "memberships, row 14: playlist_id 77 does not exist"),
         ("memberships", "position", 1, 0, "memberships has playlist_id 0, position 0 more than once"),
         ("memberships", "position", 1, -1, "memberships has a position that is missing or negative"),
+        ("memberships", "position", 1, None, "memberships has a position that is missing or negative"),
+        ("memberships", "track_id", 1, None, "memberships has a track_id that is missing or negative"),
         ("tracks", "uri", 1, "track:b1", "tracks has uri 'track:b1' more than once"),
         ("artists", "uri", 1, "artist:artist b", "artists has uri 'artist:artist b' more than once"),
         ("tracks", "track_id", 3, 2, "a row of tracks is not allowed"),
@@ -240,9 +291,13 @@ def test_a_full_disk_is_one_line(tmp_path, corpus, monkeypatch, owner, name, err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_build_left_is_removed(tmp_path, corpus):
-    (tmp_path / "catalog.db.building").mkdir()
-    (tmp_path / "catalog.db.building" / "catalog.db").write_bytes(b"half")
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_a_killed_build_left_is_removed(tmp_path, corpus, kind):
+    left = tmp_path / "catalog.db.building"
+    if kind == "folder":
+        left.mkdir()
+        left = left / "catalog.db"
+    left.write_bytes(b"half")
     build_database(tmp_path / "catalog.db", *corpus)
     assert [file.name for file in tmp_path.iterdir()] == ["catalog.db"]
 

@@ -159,6 +159,7 @@ def test_encrypted_slices_are_named(tmp_path, write_archive):
         (24, b"\x0b\0\0\0", "10 bytes instead of 11"),
         (24, b"\x09\0\0\0", "more than 9 bytes"),
         (20, b"\x02\0\0\0", "cannot be inflated (incomplete or truncated stream)"),
+        (20, b"\0\0\0\0", "cannot be inflated (incomplete or truncated stream)"),
         (42, b"\x01\0\0\0", "no local header where the zip's directory says"),
     ],
 )
@@ -170,6 +171,18 @@ def test_damaged_member_is_named(tmp_path, write_archive, offset, value, line):
         archive.read(archive.slices[0])
     assert str(caught.value) == line
     assert archive.read(archive.slices[1]) == b"b" * 1000
+
+
+def test_damaged_stream_is_named(tmp_path, write_archive):
+    path = write_archive(tmp_path, FILES)
+    with zipfile.ZipFile(path) as file:
+        info = next(item for item in file.infolist() if item.filename.endswith("mpd.slice.0-9.json"))
+    data = bytearray(path.read_bytes())
+    data[info.header_offset + 30 + len(info.filename)] = 0xFF  # a kind of block that does not exist
+    path.write_bytes(data)
+    archive = Archive(path)
+    with pytest.raises(DamagedMemberError, match=r"^cannot be inflated \(invalid block type\)$"):
+        archive.read(archive.slices[0])
 
 
 def test_file_of_a_folder_that_shrank_is_named(tmp_path, write_archive):

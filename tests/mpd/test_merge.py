@@ -91,7 +91,7 @@ def test_tables_are_those_of_dictionaries(monkeypatch, slices_at_a_time, seed):
     assert tables.playlists["pid"].to_pylist() == tables.playlists["playlist_id"].to_pylist() == list(range(36))
 
 
-def test_slices_without_a_new_track_or_any(monkeypatch):
+def test_slices_without_a_new_track(monkeypatch):
     monkeypatch.setattr(merge, "SLICES_AT_A_TIME", 1)
     rng = np.random.default_rng(0)
     part = make_slice(rng, 0)
