@@ -15,7 +15,7 @@ import unicodedata
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -182,27 +182,26 @@ def _read_schema() -> _Schema:
 def _fill(path: Path, tables: dict[str, pa.Table], memberships: dict[str, np.ndarray]) -> None:
     """Make the file: the memberships in one thread, the other tables and their indexes in this one.
 
-    The full-text index is made in a third, in a file of its own, as soon as the tables are loaded.
+    The full-text index, which takes longest, is made in a third, in a file of its own, as soon as its tables are there.
     """
     schema = _read_schema()
     names_path = path.with_name("names.db")
     trees = _declare_tables(path, schema, memberships)
-    with _connect(path) as connection, ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(_write_memberships, memberships, trees)
-        for name, table in tables.items():
-            _insert_table(connection, name, table)
-        logger.debug("tables are loaded; making indexes")
-        with _connect_names(names_path, path, schema) as names, ThreadPoolExecutor(1) as names_pool:
-            indexing = names_pool.submit(_index_names, names)
-            try:
-                _add_indexes(connection, schema)
-                indexing.result()
-            except BaseException:
-                names.interrupt()
-                raise
+    with ExitStack() as stack:
+        writing = stack.enter_context(ThreadPoolExecutor(1)).submit(_write_memberships, memberships, trees)
+        with _connect(path) as connection:
+            for name, table in tables.items():
+                _insert_table(connection, name, table)
+                if name == "tracks":  # artists and albums are there already
+                    names = stack.enter_context(_connect_names(names_path, path, schema))
+                    indexing = stack.enter_context(ThreadPoolExecutor(1)).submit(_index_names, names)
+                    stack.callback(names.interrupt)
+            _add_indexes(connection, schema)
         writing.result()
+        with _connect(path) as connection:
+            _check_foreign_keys(connection)
+        indexing.result()
     with _connect(path) as connection:
-        _check_foreign_keys(connection)
         _copy_names_index(connection, names_path)
 
 
@@ -239,8 +238,10 @@ def _connect_names(names_path: Path, path: Path, schema: _Schema) -> Iterator[sq
     """
     with _connect(names_path) as connection:
         connection.execute(schema.names)
-        connection.execute("INSERT INTO names (names, rank) VALUES ('hashsize', 33554432)")
+        # Bytes in memory before a piece of the index is written: one piece need not be merged.
+        connection.execute("INSERT INTO names (names, rank) VALUES ('hashsize', 268435456)")
         connection.execute("ATTACH ? AS source", (path.resolve().as_uri() + "?mode=ro&immutable=1",))
+        connection.execute("PRAGMA source.cache_size = -65536")
         connection.execute("BEGIN")
         connection.execute("SELECT * FROM source.track_names LIMIT 1").fetchall()
         yield connection
