@@ -163,7 +163,7 @@ def run_catalog(options: argparse.Namespace) -> dict[str, Any]:
     """Build the sqlite database with its keys, indexes and full-text search."""
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    from playlist_pipeline.corpus.database import build_database  # noqa: PLC0415
+    from playlist_pipeline.corpus.database_build import build_database  # noqa: PLC0415
 
     start = time.perf_counter()
     tables = {name: pq.read_table(_path(options, name)) for name in (*TABLES, "splits")}

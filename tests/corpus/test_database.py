@@ -11,12 +11,12 @@ from playlist_pipeline.corpus import (
     SPLITS,
     Database,
     build_database,
+    database_build,
     encode_sequences,
     fold_name,
     load_sequences,
     save_sequences,
 )
-from playlist_pipeline.corpus import database as database_module
 from playlist_pipeline.corpus.btree import SortedTree
 from playlist_pipeline.errors import UserError
 
@@ -160,8 +160,8 @@ def test_empty_tables_make_an_empty_database(tmp_path, corpus):
 
 def test_building_again_gives_the_same_content(tmp_path, corpus, monkeypatch):
     build_database(tmp_path / "one.db", *corpus)
-    monkeypatch.setattr(database_module, "ROWS_AT_A_TIME", 2)
-    monkeypatch.setattr(database_module, "PARAMETERS_AT_A_TIME", 12)
+    monkeypatch.setattr(database_build, "ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr(database_build, "PARAMETERS_AT_A_TIME", 12)
     build_database(tmp_path / "two.db", *corpus)
     build_database(tmp_path / "two.db", *corpus)
     assert dump(tmp_path / "one.db") == dump(tmp_path / "two.db")
@@ -198,7 +198,7 @@ def test_names_are_folded_alike_in_bulk():
     names += ["\x85", "a\u00a0b", "UPPER", "x" * 300, "line\n", "İ"]
     for column in (pa.chunked_array([names[:7], [], names[7:]], pa.string()), pa.chunked_array([], pa.string())):
         expected = [fold_name(name) for name in column.to_pylist()]
-        assert database_module._fold_names(column).to_pylist() == expected
+        assert database_build._fold_names(column).to_pylist() == expected
 
 
 def _set(table, column, row, value):
@@ -256,10 +256,10 @@ def test_broken_rows_are_refused_and_nothing_is_left(tmp_path, corpus, name, col
 def test_foreign_keys_are_checked_in_the_file(tmp_path, corpus, statement, message):
     build_database(tmp_path / "c.db", *corpus)
     with closing(sqlite3.connect(tmp_path / "c.db")) as connection:
-        database_module._check_foreign_keys(connection)
+        database_build._check_foreign_keys(connection)
         connection.execute(statement)
         with pytest.raises(UserError, match=message):
-            database_module._check_foreign_keys(connection)
+            database_build._check_foreign_keys(connection)
 
 
 def test_every_declared_reference_is_checked(tmp_path, corpus):
@@ -270,14 +270,14 @@ def test_every_declared_reference_is_checked(tmp_path, corpus):
             for _, _, parent, column, to, *_ in connection.execute(f"PRAGMA foreign_key_list ({table})"):
                 assert column == to
                 declared.add((table, column, parent))
-    assert declared == {(table, column, parent) for table, _, column, parent in database_module.REFERENCES}
+    assert declared == {(table, column, parent) for table, _, column, parent in database_build.REFERENCES}
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "error"),
     [
-        (database_module, "_check_foreign_keys", sqlite3.OperationalError("disk is full")),
-        (database_module, "_index_names", sqlite3.OperationalError("disk is full")),
+        (database_build, "_check_foreign_keys", sqlite3.OperationalError("disk is full")),
+        (database_build, "_index_names", sqlite3.OperationalError("disk is full")),
         (SortedTree, "write", OSError(errno.ENOSPC, "disk is full")),
     ],
 )

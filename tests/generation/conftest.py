@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from playlist_pipeline.config import ModelConfig
-from playlist_pipeline.corpus.database import Database, build_database
+from playlist_pipeline.corpus.database import Database
+from playlist_pipeline.corpus.database_build import build_database
 from playlist_pipeline.corpus.vocabulary import SPECIALS, Vocabulary
 from playlist_pipeline.model import LoadedModel, Transformer
 from playlist_pipeline.mpd.schema import (

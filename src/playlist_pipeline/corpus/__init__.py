@@ -5,9 +5,9 @@ from playlist_pipeline.corpus.database import (
     DatabaseSequences,
     PlaylistRow,
     TrackRow,
-    build_database,
     fold_name,
 )
+from playlist_pipeline.corpus.database_build import build_database
 from playlist_pipeline.corpus.sequences import (
     PackedSequences,
     SequenceStore,

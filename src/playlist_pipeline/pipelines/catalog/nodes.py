@@ -28,7 +28,7 @@ def build_catalog(
     Returns:
         A function of the database's path; the catalog entry calls it.
     """
-    from playlist_pipeline.corpus.database import build_database  # noqa: PLC0415
+    from playlist_pipeline.corpus.database_build import build_database  # noqa: PLC0415
 
     return partial(
         build_database,
