@@ -240,12 +240,8 @@ def test_broken_rows_are_refused_and_nothing_is_left(tmp_path, corpus, name, col
     ("statement", "message"),
     [
         (
-            "UPDATE memberships SET track_id = 77 WHERE playlist_id = 2 AND position = 1",
-            "memberships row with playlist_id 2, position 1: track_id 77 is not in tracks",
-        ),
-        (
-            "INSERT INTO memberships VALUES (77, 0, 0)",
-            "memberships row with playlist_id 77, position 0: playlist_id 77 is not in playlists",
+            "UPDATE tracks SET album_id = 77 WHERE track_id = 2",
+            "tracks row with track_id 2: album_id 77 is not in albums",
         ),
         (
             "DELETE FROM playlists WHERE playlist_id = 3",
@@ -270,7 +266,19 @@ def test_every_declared_reference_is_checked(tmp_path, corpus):
             for _, _, parent, column, to, *_ in connection.execute(f"PRAGMA foreign_key_list ({table})"):
                 assert column == to
                 declared.add((table, column, parent))
-    assert declared == {(table, column, parent) for table, _, column, parent in database_build.REFERENCES}
+    checked = {(table, column, parent) for table, _, column, parent in database_build.REFERENCES}
+    assert declared == checked | {("memberships", *names) for names in database_build.MEMBERSHIPS_REFERENCES}
+
+
+def test_memberships_of_what_does_not_exist_are_refused(tmp_path, corpus):
+    ids = corpus.tracks["track_id"].to_pylist()
+    tracks = _set(corpus.tracks, "track_id", len(ids) - 1, len(ids))  # as many tracks, but one number is missing
+    track = len(ids) - 1
+    row = corpus.memberships["track_id"].to_pylist().index(track)
+    where = ", ".join(f"{name} {corpus.memberships[name][row].as_py()}" for name in ("playlist_id", "position"))
+    with pytest.raises(UserError, match=f"memberships row with {where}: track_id {track} is not in tracks"):
+        build_database(tmp_path / "c.db", *corpus._replace(tracks=tracks))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -36,14 +36,13 @@ MEMBERSHIPS_TREES = {
     MEMBERSHIPS_INDEX: ("track_id", "playlist_id", "position"),
 }
 
-# What schema.sql declares: table, columns that name a row, referring column (of the same name there), parent.
+# References that schema.sql declares: table, columns that name a row, column (of the same name in the parent), parent.
 REFERENCES = (
     ("tracks", ("track_id",), "artist_id", "artists"),
     ("tracks", ("track_id",), "album_id", "albums"),
     ("splits", ("playlist_id",), "playlist_id", "playlists"),
-    ("memberships", ("playlist_id", "position"), "playlist_id", "playlists"),
-    ("memberships", ("playlist_id", "position"), "track_id", "tracks"),
 )
+MEMBERSHIPS_REFERENCES = (("playlist_id", "playlists"), ("track_id", "tracks"))
 
 
 def build_database(
@@ -76,7 +75,7 @@ def build_database(
             split is that of other playlists.
     """
     path = Path(path)
-    sorted_memberships = _sort_memberships(memberships)
+    columns = _take_memberships(memberships)
     _check_same_playlists(playlists, splits)
     training_counts = count_training_tracks(memberships, tracks.num_rows, splits)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +92,7 @@ def build_database(
     }
     try:
         building.mkdir()
-        _fill(building / "catalog.db", tables, sorted_memberships)
+        _fill(building / "catalog.db", tables, columns)
         os.replace(building / "catalog.db", path)
     except (sqlite3.OperationalError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -151,7 +150,7 @@ def _fill(path: Path, tables: dict[str, pa.Table], memberships: dict[str, np.nda
     names_path = path.with_name("names.db")
     trees = _declare_tables(path, schema, memberships)
     with ExitStack() as stack:
-        writing = stack.enter_context(ThreadPoolExecutor(1)).submit(_write_memberships, memberships, trees)
+        writing = stack.enter_context(ThreadPoolExecutor(1)).submit(_write_memberships, memberships, tables, trees)
         with _connect(path) as connection:
             for name, table in tables.items():
                 _insert_table(connection, name, table)
@@ -276,11 +275,11 @@ def _flatten_rows(table: pa.Table) -> list:
     return values
 
 
-def _sort_memberships(memberships: pa.Table) -> dict[str, np.ndarray]:
-    """Return the columns, sorted by playlist and position.
+def _take_memberships(memberships: pa.Table) -> dict[str, np.ndarray]:
+    """Return the columns.
 
     Raises:
-        UserError: A value is missing or negative, or a place is taken twice.
+        UserError: A value is missing or negative.
     """
     columns: dict[str, np.ndarray] = {}
     for name in MEMBERSHIPS_TREES["memberships"]:
@@ -288,23 +287,59 @@ def _sort_memberships(memberships: pa.Table) -> dict[str, np.ndarray]:
         if column.null_count or (len(column) and pc.min(column).as_py() < 0):
             raise UserError(f"catalog database: memberships has a {name} that is missing or negative: {EXTRACT_AGAIN}")
         columns[name] = column.to_numpy()
-    places = columns["playlist_id"].astype(np.int64) << 32 | columns["position"]
-    if (places[1:] < places[:-1]).any():
-        order = np.argsort(places, kind="stable")
-        columns = {name: column[order] for name, column in columns.items()}
-        places = places[order]
-    twice = np.flatnonzero(places[1:] == places[:-1])
-    if len(twice):
-        where = ", ".join(f"{name} {columns[name][twice[0]]}" for name in ("playlist_id", "position"))
-        raise UserError(f"catalog database: memberships has {where} more than once: {EXTRACT_AGAIN}")
     return columns
 
 
-def _write_memberships(memberships: dict[str, np.ndarray], trees: dict[str, SortedTree]) -> None:
-    """Write the table, and then its index."""
+def _write_memberships(
+    memberships: dict[str, np.ndarray], tables: dict[str, pa.Table], trees: dict[str, SortedTree]
+) -> None:
+    """Check the memberships against each other and the tables; write the table, and then its index.
+
+    Raises:
+        UserError: A place is taken twice, or a playlist or track does not exist.
+    """
+    memberships = _sort_memberships(memberships)
+    _check_memberships(memberships, tables)
     for name, tree in trees.items():
         columns = _sort_by_track(memberships) if name == MEMBERSHIPS_INDEX else memberships
         tree.write([columns[column] for column in MEMBERSHIPS_TREES[name]])
+
+
+def _sort_memberships(memberships: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the columns, sorted by playlist and position, of which no two may be the same."""
+    places = memberships["playlist_id"].astype(np.int64) << 32 | memberships["position"]
+    if (places[1:] < places[:-1]).any():
+        order = np.argsort(places, kind="stable")
+        memberships = {name: column[order] for name, column in memberships.items()}
+        places = places[order]
+    twice = np.flatnonzero(places[1:] == places[:-1])
+    if len(twice):
+        where = _name_row(memberships, twice[0])
+        raise UserError(f"catalog database: memberships has {where} more than once: {EXTRACT_AGAIN}")
+    return memberships
+
+
+def _check_memberships(memberships: dict[str, np.ndarray], tables: dict[str, pa.Table]) -> None:
+    """Check the memberships' references; what sqlite would find takes it longer than to write the rows."""
+    for name, parent in MEMBERSHIPS_REFERENCES:
+        ids = tables[parent][name].to_numpy()
+        known = np.zeros(max(int(column.max(initial=-1)) for column in (ids, memberships[name])) + 1, bool)
+        known[ids] = True
+        orphans = np.flatnonzero(~known[memberships[name]])
+        if len(orphans):
+            row, value = _name_row(memberships, orphans[0]), memberships[name][orphans[0]]
+            raise UserError(_name_orphan("memberships", row, name, value, parent))
+
+
+def _name_row(memberships: dict[str, np.ndarray], row: int) -> str:
+    return ", ".join(f"{name} {memberships[name][row]}" for name in ("playlist_id", "position"))
+
+
+def _name_orphan(table: str, row: str, column: str, value: int, parent: str) -> str:
+    return (
+        f"catalog database: {table} row with {row}: {column} {value} is not in {parent}: "
+        "the tables come from different runs; run the pipelines extract and split again"
+    )
 
 
 def _sort_by_track(memberships: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -332,7 +367,7 @@ def _name_duplicate(connection: sqlite3.Connection, error: sqlite3.IntegrityErro
 
 
 def _check_foreign_keys(connection: sqlite3.Connection) -> None:
-    """Check every declared reference in the finished file.
+    """Check every declared reference in the finished file, but those of the memberships.
 
     This finds what ``PRAGMA foreign_key_check`` finds. That looks up the parent of each row; looking up the distinct
     values, read off an index, takes a tenth of the time.
@@ -348,8 +383,5 @@ def _check_foreign_keys(connection: sqlite3.Connection) -> None:
         if orphan:
             query = f"SELECT {', '.join(row)} FROM {table} WHERE {column} = ? ORDER BY {', '.join(row)} LIMIT 1"
             ids = zip(row, connection.execute(query, orphan).fetchone(), strict=True)
-            raise UserError(
-                f"catalog database: {table} row with {', '.join(f'{name} {value}' for name, value in ids)}: "
-                f"{column} {orphan[0]} is not in {parent}: "
-                "the tables come from different runs; run the pipelines extract and split again"
-            )
+            where = ", ".join(f"{name} {value}" for name, value in ids)
+            raise UserError(_name_orphan(table, where, column, orphan[0], parent))
