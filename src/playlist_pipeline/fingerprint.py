@@ -3,7 +3,6 @@
 import ast
 import functools
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,14 +26,22 @@ def code_fingerprint(module: str) -> str:
     pending, seen = [module], dict[str, str]()
     while pending:
         name = pending.pop()
-        spec = importlib.util.find_spec(name) if name not in seen else None
-        if spec is None or spec.origin is None:
+        path = _source_of(name) if name not in seen else None
+        if path is None:
             continue
-        source = Path(spec.origin).read_bytes()
-        resources = sorted(Path(spec.origin).parent.glob("*.sql")) if spec.submodule_search_locations else []
+        source = path.read_bytes()
+        resources = sorted(path.parent.glob("*.sql")) if path.name == "__init__.py" else []
         seen[name] = hashlib.sha256(source + b"".join(path.read_bytes() for path in resources)).hexdigest()
         pending += _package_imports(source)
     return fingerprint_of(seen)
+
+
+def _source_of(module: str) -> Path | None:
+    """Return the file of a module of this package, without importing the rooms above it as ``find_spec`` does."""
+    package, *parts = module.split(".")
+    path = Path(__file__).parent.joinpath(*parts)
+    files = (path / "__init__.py", path.with_name(f"{path.name}.py"))
+    return next((file for file in files if package == PACKAGE and file.is_file()), None)
 
 
 def _package_imports(source: bytes) -> set[str]:

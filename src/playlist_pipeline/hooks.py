@@ -116,9 +116,11 @@ class ManifestHooks:
         outputs = {name for node in pipeline.nodes for name in node.outputs}
         catalog.stale = frozenset(name for name in outputs if _bare(name) in stale)
         if run_params["only_missing_outputs"]:
-            for node in pipeline.nodes:
-                if stale & {_bare(name) for name in node.outputs}:
-                    self._tell_why(node, planned, manifest)
+            makers = [node for node in pipeline.nodes if node.outputs]
+            again = [node for node in makers if stale & {_bare(name) for name in node.outputs}]
+            for node in again:
+                self._tell_why(node, planned, manifest)
+            LOGGER.info("the artifacts of %d of %d nodes are up to date", len(makers) - len(again), len(makers))
         manifest.run = {
             "pipelines": run_params["pipeline_names"] or ["__default__"],
             "env": run_params["env"],

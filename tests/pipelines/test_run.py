@@ -103,8 +103,12 @@ def test_generated_playlists_name_their_tracks(finished_workspace: Path) -> None
         assert all(track["name"].startswith("Track ") for track in playlist["tracks"])
 
 
-def test_a_second_run_with_only_missing_outputs_does_nothing(workspace: Path, tiny_archive: Path, run_pipeline) -> None:
-    assert run_pipeline(workspace, tiny_archive, only_missing_outputs=True) == ["show_playlists_node"]
+def test_a_second_run_with_only_missing_outputs_does_nothing(
+    workspace: Path, tiny_archive: Path, run_pipeline, caplog
+) -> None:
+    with caplog.at_level("INFO", logger="playlist_pipeline"):
+        assert run_pipeline(workspace, tiny_archive, only_missing_outputs=True) == ["show_playlists_node"]
+    assert "the artifacts of 14 of 14 nodes are up to date" in caplog.messages
 
 
 @pytest.mark.parametrize(
