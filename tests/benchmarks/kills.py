@@ -9,7 +9,6 @@ artifacts are compared.
 """
 
 import argparse
-import hashlib
 import os
 import random
 import signal
@@ -19,6 +18,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from playlist_pipeline.fingerprint import digest_of, files_of
 
 PROJECT = Path(__file__).parents[2]
 LAYERS = ("02_intermediate", "03_primary", "04_feature", "05_model_input")
@@ -43,8 +44,8 @@ def _find_unfinished(workspace: Path) -> set[Path]:
 
 def _digest(workspace: Path) -> dict[str, str]:
     """Return the SHA-256 of every artifact's files, by path."""
-    files = (path for layer in LAYERS for path in (workspace / layer).rglob("*") if path.is_file())
-    return {str(path.relative_to(workspace)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    files = (path for layer in LAYERS for path in files_of(workspace / layer))
+    return {str(path.relative_to(workspace)): digest_of(path) for path in files}
 
 
 def _watch(

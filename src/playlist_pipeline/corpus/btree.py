@@ -122,7 +122,7 @@ class SortedTree:
 
         with self._path.open("r+b") as file:
             moved_up = self._write_level(file, _LEAF, self._levels[0], self._num_rows, take)
-            for children, numbers in zip(self._levels, self._levels[1:], strict=False):
+            for children, numbers in itertools.pairwise(self._levels):
                 pointers = children.astype(">u4").view(np.uint8).reshape(-1, 4)
                 cells = np.concatenate([pointers, moved_up], axis=1)
                 moved_up = self._write_level(file, _INTERIOR, numbers, len(cells) - 1, _slicer(cells))

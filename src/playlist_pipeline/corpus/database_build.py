@@ -36,11 +36,11 @@ MEMBERSHIPS_TREES = {
     MEMBERSHIPS_INDEX: ("track_id", "playlist_id", "position"),
 }
 
-# References that schema.sql declares: table, columns that name a row, column (of the same name in the parent), parent.
+# References that schema.sql declares: table, its primary key, column (of the same name in the parent), parent.
 REFERENCES = (
-    ("tracks", ("track_id",), "artist_id", "artists"),
-    ("tracks", ("track_id",), "album_id", "albums"),
-    ("splits", ("playlist_id",), "playlist_id", "playlists"),
+    ("tracks", "track_id", "artist_id", "artists"),
+    ("tracks", "track_id", "album_id", "albums"),
+    ("splits", "playlist_id", "playlist_id", "playlists"),
 )
 MEMBERSHIPS_REFERENCES = (("playlist_id", "playlists"), ("track_id", "tracks"))
 
@@ -375,13 +375,12 @@ def _check_foreign_keys(connection: sqlite3.Connection) -> None:
     Raises:
         UserError: Names the table and the row.
     """
-    for table, row, column, parent in REFERENCES:
+    for table, key, column, parent in REFERENCES:
         orphan = connection.execute(
             f"SELECT {column} FROM (SELECT DISTINCT {column} FROM {table}) "
             f"WHERE {column} NOT IN (SELECT {column} FROM {parent}) LIMIT 1"
         ).fetchone()
         if orphan:
-            query = f"SELECT {', '.join(row)} FROM {table} WHERE {column} = ? ORDER BY {', '.join(row)} LIMIT 1"
-            ids = zip(row, connection.execute(query, orphan).fetchone(), strict=True)
-            where = ", ".join(f"{name} {value}" for name, value in ids)
-            raise UserError(_name_orphan(table, where, column, orphan[0], parent))
+            query = f"SELECT min({key}) FROM {table} WHERE {column} = ?"
+            (row,) = connection.execute(query, orphan).fetchone()
+            raise UserError(_name_orphan(table, f"{key} {row}", column, orphan[0], parent))
