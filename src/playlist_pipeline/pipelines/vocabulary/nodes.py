@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from playlist_pipeline.config import VocabularyConfig
 from playlist_pipeline.corpus.sequences import SequenceStore, encode_sequences
+from playlist_pipeline.corpus.side_information import build_side_information as build_side
 from playlist_pipeline.corpus.vocabulary import Vocabulary
 from playlist_pipeline.corpus.vocabulary import build_vocabulary as build
 
@@ -25,6 +26,21 @@ def build_vocabulary(
         The vocabulary, and how many tracks it holds and leaves out.
     """
     return build(memberships, tracks, splits, config)
+
+
+def build_side_information(tracks: pa.Table, albums: pa.Table, artists: pa.Table, vocabulary: pa.Table) -> pa.Table:
+    """Find artist, album and duration of every token.
+
+    Args:
+        tracks: The extracted tracks.
+        albums: The extracted albums.
+        artists: The extracted artists.
+        vocabulary: The tokens.
+
+    Returns:
+        One row for each token.
+    """
+    return build_side(tracks, albums, artists, Vocabulary.from_table(vocabulary))
 
 
 def encode_playlists(memberships: pa.Table, tracks: pa.Table, splits: pa.Table, vocabulary: pa.Table) -> SequenceStore:

@@ -2,11 +2,15 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from playlist_pipeline.pipelines.vocabulary.nodes import build_vocabulary, encode_playlists
+from playlist_pipeline.pipelines.vocabulary.nodes import (
+    build_side_information,
+    build_vocabulary,
+    encode_playlists,
+)
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline: training playlists to the vocabulary, all playlists to sequences."""
+    """Return the pipeline: to the vocabulary, what is known of its tracks, and the sequences."""
     return Pipeline(
         nodes=[
             Node(
@@ -19,6 +23,12 @@ def create_pipeline() -> Pipeline:
                 },
                 outputs=["vocabulary", "vocabulary_report"],
                 name="build_vocabulary_node",
+            ),
+            Node(
+                func=build_side_information,
+                inputs={"tracks": "tracks", "albums": "albums", "artists": "artists", "vocabulary": "vocabulary"},
+                outputs="side_information",
+                name="build_side_information_node",
             ),
             Node(
                 func=encode_playlists,
