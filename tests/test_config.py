@@ -46,7 +46,15 @@ def test_overlays_name_known_parameters_only(path: Path) -> None:
         ("train", "learning_rate", float("nan"), "a value of type float"),
         ("train", "learning_rate", "fast", "a value of type float"),
         ("train", "max_steps", 0, "1 or more, or null for no limit"),
-        ("train", "loss", "hinge", "one of label_in_denominator, negatives_only"),
+        ("model", "size", "huge", "one of small, medium, large"),
+        ("model", "block", "moe", "one of relu, ligr"),
+        ("model", "popularity_buckets", -1, "0 or more"),
+        ("train", "loss", "hinge", "one of label_in_denominator, negatives_only, gbce, full_softmax"),
+        ("train", "optimizer", "sgd", "one of adamw, lazy_adamw, adagrad, dense_adamw"),
+        ("train", "micro_batches", 3, "a divisor of batch_size (16)"),
+        ("train", "popularity_share", 1.5, "a number from 0 to 1"),
+        ("train", "clip_norm", 0, "a positive number, or null"),
+        ("train", "weight_decay", 10000.0, "less than 1 / learning_rate"),
         ("evaluate", "num_seeds", [1, 0], "a list of numbers of 1 or more"),
         ("evaluate", "baselines", ["magic"], "a list of item_knn, popularity"),
         ("generate", "temperature", 0, "a positive number"),
@@ -74,3 +82,20 @@ def test_lists_become_tuples_and_idle_fields_stay_out_of_fingerprints() -> None:
     config = make_config("extract", values_of("extract"))
     assert "num_workers" in config.to_dict()
     assert "num_workers" not in config.to_dict(only_result=True)
+
+
+def test_what_does_not_go_together_is_refused() -> None:
+    base = values_of("train")
+    with pytest.raises(ConfigError, match=r"train.optimizer = 'adamw' .* dense_adamw, as train.loss is full_softmax"):
+        make_config("train", base | {"loss": "full_softmax"})
+    with pytest.raises(ConfigError, match=r"moment_dtype = 'bfloat16' .* float32, as train.optimizer is adagrad"):
+        make_config("train", base | {"optimizer": "adagrad", "moment_dtype": "bfloat16"})
+
+
+def test_a_size_gives_what_is_null_and_nothing_else() -> None:
+    base = values_of("model")
+    small = make_config("model", base | {"size": "small", "num_layers": 5})
+    assert (small.num_layers, small.num_heads, small.embed_dim, small.feedforward_dim) == (5, 4, 64, 128)
+    medium = make_config("model", base)
+    assert (medium.num_layers, medium.num_heads, medium.embed_dim, medium.feedforward_dim) == (6, 8, 128, 256)
+    assert make_config("model", small.to_dict()) == small

@@ -149,33 +149,74 @@ class VocabularyConfig(Config):
         self._require_at_least(1, "min_count")
 
 
+# Layers, heads, width and feed-forward width by the name of a size; medium is the published model.
+MODEL_SIZES = {
+    "small": {"num_layers": 2, "num_heads": 4, "embed_dim": 64, "feedforward_dim": 128},
+    "medium": {"num_layers": 6, "num_heads": 8, "embed_dim": 128, "feedforward_dim": 256},
+    "large": {"num_layers": 8, "num_heads": 8, "embed_dim": 256, "feedforward_dim": 1024},
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Config):
     """The transformer's shape.
 
     Attributes:
-        context_length: Tokens that the model sees, ``<start>`` included.
+        size: ``small``, ``medium`` or ``large``: gives those of the next four that are null.
         num_layers: Transformer blocks.
         num_heads: Attention heads; they divide ``embed_dim``.
         embed_dim: Width of the residual stream and of a track's embedding.
         feedforward_dim: Width of the hidden layer in each block's feed-forward part.
+        context_length: Tokens that the model sees, ``<start>`` included.
+        block: ``relu`` (as published) or ``ligr`` (gated residuals, SwiGLU).
+        causal: A token sees only what comes before it. If not, all given tracks see each other, and training gives
+            the first tracks of a playlist and asks for the rest.
+        positions: Learned position embeddings; without them and without ``causal`` the given tracks are a set.
+        tied_output: One table reads tokens and scores them; if not, scoring has a table of its own.
+        artist_embeddings: Add a vector of the track's artist to its own.
+        album_embeddings: The same for its album.
+        popularity_buckets: Add a vector of the track's popularity, in so many logarithmic steps; 0 for none.
+        duration_buckets: Add a vector of the track's duration, in so many steps of 30 s; 0 for none.
         dropout: Share of activations that training sets to zero.
+        compute_dtype: ``float32`` or ``bfloat16`` for the blocks and logits; weights and losses are float32 always.
     """
 
     KEY = "model"
-    context_length: int
+    size: str
     num_layers: int
     num_heads: int
     embed_dim: int
     feedforward_dim: int
+    context_length: int
+    block: str
+    causal: bool
+    positions: bool
+    tied_output: bool
+    artist_embeddings: bool
+    album_embeddings: bool
+    popularity_buckets: int
+    duration_buckets: int
     dropout: float
+    compute_dtype: str
 
     def __post_init__(self) -> None:
+        self._require_one_of("size", tuple(MODEL_SIZES))
+        for name, value in MODEL_SIZES[self.size].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         super().__post_init__()
         self._require_at_least(1, "num_layers", "num_heads", "embed_dim", "feedforward_dim")
         self._require_at_least(2, "context_length")
+        self._require_at_least(0, "popularity_buckets", "duration_buckets")
+        self._require_one_of("block", ("relu", "ligr"))
+        self._require_one_of("compute_dtype", ("float32", "bfloat16"))
         self._require_within(0, 1, "dropout")
         self._require("num_heads", self.embed_dim % self.num_heads == 0, f"a divisor of embed_dim ({self.embed_dim})")
+
+
+LOSSES = ("label_in_denominator", "negatives_only", "gbce", "full_softmax")
+OPTIMIZERS = ("adamw", "lazy_adamw", "adagrad", "dense_adamw")
+EMBEDDING_INITS = ("normal", "cooccurrence", "pmi", "als")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,16 +228,35 @@ class TrainConfig(Config):
         num_epochs: Passes over the training part.
         max_steps: Stop after so many steps, if that comes first.
         batch_size: Playlists in a step.
-        learning_rate: AdamW's constant rate.
+        micro_batches: Parts that a step's batch is cut into; their gradients are added up before the update.
+        optimizer: How the embedding tables are updated; all other weights take AdamW.
+            ``adamw``: only rows that a step reads, and equal to dense AdamW: a row catches up when it is next read.
+            ``lazy_adamw``: the same without catching up: a row stands still while it is not read.
+            ``adagrad``: one accumulator a row instead of two moments a weight; no decay.
+            ``dense_adamw``: the whole table at every step.
+        moment_dtype: ``float32`` or ``bfloat16`` for the tables' moments.
+        learning_rate: The highest rate.
+        table_learning_rate: The tables' own highest rate; null for the same.
+        schedule: ``constant``, or ``cosine``: a linear rise over ``warmup_steps``, then half a cosine down to 0.
+        warmup_steps: Steps of the rise; 0 for none.
         weight_decay: AdamW's decoupled decay.
-        loss: ``label_in_denominator`` or ``negatives_only`` (the published form, unbounded below).
-        num_negatives: Uniform negatives, for each position or, if shared, for the whole step.
+        clip_norm: Scale gradients down to this global norm; null for no limit.
+        loss: ``label_in_denominator``, ``negatives_only`` (the published form, unbounded below), ``gbce``, or
+            ``full_softmax`` (exact; its gradient is dense, so it takes ``dense_adamw``).
+        num_negatives: Negatives for each position or, if shared, for the whole step.
         share_negatives: Draw the negatives once a step and use them at all positions.
-        correct_bias: Add the first-order correction of the sampled loss's bias.
+        popularity_share: Share of negatives drawn by training count instead of uniformly: 0 uniform, 1 by popularity,
+            between them mixed. The softmax losses correct for it.
+        correct_bias: Add the first-order correction of the sampled softmax's bias.
+        gbce_beta: Exponent of the positive's probability in ``gbce``; null takes it from ``gbce_calibration``.
+        gbce_calibration: t of gSASRec, from 0 (plain binary cross-entropy) to 1 (calibrated).
         unk_rate: Share of tracks that training replaces by ``<unk>``.
         random_crop: Take a random window of a playlist longer than the context, not its beginning.
         shuffle_tracks: Train on the tracks of a playlist in random order: what follows is then any track of the rest.
-        embedding_init: ``normal`` (random) or ``cooccurrence`` (a truncated SVD of playlists and tracks).
+        seed_sets: Draw how many first tracks of a playlist are given; only the rest counts in the loss. A model that
+            is not causal always trains so.
+        embedding_init: ``normal`` (random), or vectors from the training part: ``cooccurrence`` (a truncated SVD of
+            playlists and tracks), ``pmi`` (of the tracks' pointwise mutual information), ``als`` (implicit's ALS).
         validate_every: Steps between two validation losses, each on one batch.
         checkpoint_every: Steps between two checkpoints; the last step always gets one.
         keep_checkpoints: How many of the newest checkpoints stay.
@@ -207,15 +267,26 @@ class TrainConfig(Config):
     num_epochs: int
     max_steps: int | None
     batch_size: int
+    micro_batches: int
+    optimizer: str
+    moment_dtype: str
     learning_rate: float
+    table_learning_rate: float | None
+    schedule: str
+    warmup_steps: int
     weight_decay: float
+    clip_norm: float | None
     loss: str
     num_negatives: int
     share_negatives: bool
+    popularity_share: float
     correct_bias: bool
+    gbce_beta: float | None
+    gbce_calibration: float
     unk_rate: float
     random_crop: bool
     shuffle_tracks: bool
+    seed_sets: bool
     embedding_init: str
     validate_every: int
     checkpoint_every: int
@@ -227,18 +298,39 @@ class TrainConfig(Config):
             1,
             "num_epochs",
             "batch_size",
+            "micro_batches",
             "num_negatives",
             "validate_every",
             "checkpoint_every",
             "keep_checkpoints",
         )
         self._require("max_steps", self.max_steps is None or self.max_steps >= 1, "1 or more, or null for no limit")
+        self._require(
+            "micro_batches", self.batch_size % self.micro_batches == 0, f"a divisor of batch_size ({self.batch_size})"
+        )
         self._require("learning_rate", self.learning_rate > 0, "a positive number")
-        self._require_at_least(0, "weight_decay")
+        for name in ("table_learning_rate", "clip_norm", "gbce_beta"):
+            value = getattr(self, name)
+            self._require(name, value is None or value > 0, "a positive number, or null")
+        self._require_at_least(0, "weight_decay", "warmup_steps")
+        self._require("weight_decay", self.weight_decay * self._highest_rate < 1, "less than 1 / learning_rate")
         self._require_within(0, 2**32, "seed")
-        self._require_one_of("loss", ("label_in_denominator", "negatives_only"))
-        self._require_one_of("embedding_init", ("normal", "cooccurrence"))
         self._require_within(0, 1, "unk_rate")
+        for name in ("popularity_share", "gbce_calibration"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
+        self._require_one_of("optimizer", OPTIMIZERS)
+        self._require_one_of("moment_dtype", ("float32", "bfloat16"))
+        self._require_one_of("schedule", ("constant", "cosine"))
+        self._require_one_of("loss", LOSSES)
+        self._require_one_of("embedding_init", EMBEDDING_INITS)
+        is_able = self.loss != "full_softmax" or self.optimizer == "dense_adamw"
+        self._require("optimizer", is_able, "dense_adamw, as train.loss is full_softmax")
+        is_able = self.moment_dtype == "float32" or self.optimizer in ("adamw", "lazy_adamw")
+        self._require("moment_dtype", is_able, f"float32, as train.optimizer is {self.optimizer}")
+
+    @property
+    def _highest_rate(self) -> float:
+        return max(self.learning_rate, self.table_learning_rate or 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

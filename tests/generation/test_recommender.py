@@ -23,7 +23,7 @@ def recommender(circle, database):
 @pytest.fixture
 def workspace(circle, database_path):
     folder = database_path.parents[1]
-    save_model(folder / "06_models" / "model", circle.model, circle.vocabulary, {})
+    save_model(folder / "06_models" / "model", circle)
     return folder
 
 

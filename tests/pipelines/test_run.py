@@ -108,7 +108,7 @@ def test_a_second_run_with_only_missing_outputs_does_nothing(
 ) -> None:
     with caplog.at_level("INFO", logger="playlist_pipeline"):
         assert run_pipeline(workspace, tiny_archive, only_missing_outputs=True) == ["show_playlists_node"]
-    assert "the artifacts of 14 of 14 nodes are up to date" in caplog.messages
+    assert "the artifacts of 15 of 15 nodes are up to date" in caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -287,11 +287,12 @@ def test_training_from_the_database_gives_the_same_weights(finished_workspace: P
     trained, _, _ = train_model(
         DatabaseDataset(filepath=str(finished_workspace / "03_primary" / "catalog.db")).load(),
         TableDataset(filepath=str(finished_workspace / "04_feature" / "vocabulary.parquet")).load(),
+        TableDataset(filepath=str(finished_workspace / "04_feature" / "side_information.parquet")).load(),
         CheckpointsDataset(filepath=str(tmp_path / "checkpoints")).load(),
         make_config("model", parameters["model"]),
         make_config("train", parameters["train"]),
     )
-    save_model(tmp_path / "model", trained.model, trained.vocabulary, trained.meta)
+    save_model(tmp_path / "model", trained)
     packed = finished_workspace / "06_models" / "model"
     names = ("weights.safetensors", "vocabulary.parquet", "config.json")
     assert {name: (tmp_path / "model" / name).read_bytes() for name in names} == {

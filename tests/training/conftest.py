@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pyarrow as pa
 import pytest
+from recipes import make_model_config
+from recipes import make_train_config as make_config
 
-from playlist_pipeline.config import ModelConfig, TrainConfig
 from playlist_pipeline.corpus.vocabulary import SPECIALS, Vocabulary
 
 NUM_TRACKS = 12
@@ -30,7 +31,7 @@ def vocabulary():
 
 @pytest.fixture(scope="session")
 def model_config():
-    return ModelConfig(context_length=6, num_layers=1, num_heads=2, embed_dim=4, feedforward_dim=6, dropout=0.1)
+    return make_model_config(context_length=6, num_layers=1, num_heads=2, embed_dim=4, feedforward_dim=6, dropout=0.1)
 
 
 @pytest.fixture(scope="session")
@@ -40,24 +41,16 @@ def make_train_config():
     def make(**changed):
         fields = {
             "seed": 3,
-            "num_epochs": 2,
-            "max_steps": None,
             "batch_size": 4,
             "learning_rate": 0.01,
-            "weight_decay": 0.01,
-            "loss": "label_in_denominator",
             "num_negatives": 5,
-            "share_negatives": True,
-            "correct_bias": True,
             "unk_rate": 0.05,
-            "random_crop": True,
             "shuffle_tracks": False,
             "embedding_init": "normal",
             "validate_every": 2,
             "checkpoint_every": 2,
-            "keep_checkpoints": 2,
         }
-        return TrainConfig(**(fields | changed))
+        return make_config(**(fields | changed))
 
     return make
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from recipes import make_model_config
 
 from playlist_pipeline.corpus.sequences import PackedSequences
 from playlist_pipeline.corpus.vocabulary import EOP, START, UNK
 from playlist_pipeline.training.data import (
+    Batch,
     count_steps,
     crop_randomly,
     fingerprint_playlists,
@@ -13,8 +15,8 @@ from playlist_pipeline.training.data import (
     inject_unk,
     make_training_batches,
     make_validation_batches,
-    split_tokens,
 )
+from playlist_pipeline.training.objective import ask
 
 
 def test_short_playlist_is_framed_and_padded():
@@ -27,12 +29,13 @@ def test_long_playlist_gives_its_first_tracks_and_no_end():
     assert frame_playlist(np.arange(3, 20, dtype=np.int32), 4).tolist() == [START, 3, 4, 5, 6]
 
 
-def test_only_the_first_end_counts():
+def test_only_the_first_end_counts_and_what_is_given_does_not():
     tokens = np.array([[START, 7, 8, EOP, EOP], [START, 3, 4, 5, 6], [START, EOP, EOP, EOP, EOP]])
-    inputs, labels, mask = split_tokens(tokens)
-    assert inputs.tolist() == tokens[:, :-1].tolist()
-    assert labels.tolist() == tokens[:, 1:].tolist()
-    assert mask.tolist() == [[True, True, True, False], [True] * 4, [True, False, False, False]]
+    questions = ask(Batch(tokens, np.array([0, 2, 0])))
+    assert questions.inputs.tolist() == tokens[:, :-1].tolist()
+    assert questions.labels.tolist() == tokens[:, 1:].tolist()
+    assert questions.mask.tolist() == [[True, True, True, False], [False, False, True, True], [True] + [False] * 3]
+    assert questions.visible.tolist() == [[True] + [False] * 3, [True, True, True, False], [True] + [False] * 3]
 
 
 def test_crop_is_uniform_over_windows():
@@ -52,15 +55,19 @@ def test_unk_replaces_the_given_share_and_leaves_the_source_alone():
     assert inject_unk(tracks, 0.0, rng=np.random.default_rng(0)).tolist() == tracks.tolist()
 
 
+def shape(context_length):
+    return make_model_config(context_length=context_length)
+
+
 def _take(batches, count):
     iterator = iter(batches)
-    return np.concatenate([next(iterator) for _ in range(count)])
+    return np.concatenate([next(iterator).tokens for _ in range(count)])
 
 
 def test_each_epoch_is_a_permutation_even_where_batches_do_not_divide_it(make_train_config):
     playlists = [np.array([3 + number], np.int32) for number in range(10)]
     config = make_train_config(unk_rate=0.0, batch_size=4)
-    drawn = _take(make_training_batches(playlists, context_length=2, config=config), 8)[:, 1]
+    drawn = _take(make_training_batches(playlists, model_config=shape(2), config=config), 8)[:, 1]
     epochs = drawn[:30].reshape(3, 10)
     for epoch in epochs:
         assert sorted(epoch.tolist()) == list(range(3, 13))
@@ -70,7 +77,7 @@ def test_each_epoch_is_a_permutation_even_where_batches_do_not_divide_it(make_tr
 def test_shuffled_tracks_are_the_same_tracks_in_another_order_each_epoch(make_train_config):
     playlists = [np.arange(3, 15, dtype=np.int32)]
     config = make_train_config(unk_rate=0.0, batch_size=1, shuffle_tracks=True)
-    drawn = _take(make_training_batches(playlists, context_length=12, config=config), 5)[:, 1:]
+    drawn = _take(make_training_batches(playlists, model_config=shape(12), config=config), 5)[:, 1:]
     assert [sorted(row) for row in drawn.tolist()] == [list(range(3, 15))] * 5
     assert len({tuple(row) for row in drawn.tolist()}) == 5
     assert playlists[0].tolist() == list(range(3, 15))
@@ -79,7 +86,7 @@ def test_shuffled_tracks_are_the_same_tracks_in_another_order_each_epoch(make_tr
 def test_seed_decides_the_batches(make_train_config, make_playlists):
     def take(seed):
         config = make_train_config(seed=seed)
-        return _take(make_training_batches(make_playlists(9), context_length=6, config=config), 3)
+        return _take(make_training_batches(make_playlists(9), model_config=shape(6), config=config), 3)
 
     np.testing.assert_array_equal(take(1), take(1))
     assert (take(1) != take(2)).any()
@@ -91,13 +98,13 @@ def test_two_sources_with_the_same_content_give_the_same_batches(make_train_conf
     packed = PackedSequences(np.concatenate(playlists), offsets, np.arange(9, dtype=np.int32))
     config = make_train_config()
     for make in (make_training_batches, make_validation_batches):
-        first, second = (make(source, context_length=6, config=config) for source in (playlists, packed))
+        first, second = (make(source, model_config=shape(6), config=config) for source in (playlists, packed))
         np.testing.assert_array_equal(_take(first, 5), _take(second, 5))
     assert fingerprint_playlists(packed) == fingerprint_playlists(playlists)
 
 
 def test_a_restored_iterator_goes_on_with_the_same_batches(make_train_config, make_playlists):
-    batches = make_training_batches(make_playlists(9), context_length=6, config=make_train_config())
+    batches = make_training_batches(make_playlists(9), model_config=shape(6), config=make_train_config())
     iterator = iter(batches)
     for _ in range(3):
         next(iterator)
@@ -105,14 +112,39 @@ def test_a_restored_iterator_goes_on_with_the_same_batches(make_train_config, ma
     restored = iter(batches)
     restored.set_state(state)
     for _ in range(3):
-        np.testing.assert_array_equal(next(iterator), next(restored))
+        for first, second in zip(next(iterator), next(restored), strict=True):
+            np.testing.assert_array_equal(first, second)
 
 
 def test_validation_takes_beginnings_without_unk_at_any_number(make_train_config):
     playlists = [np.arange(3, 13, dtype=np.int32)] * 3
     config = make_train_config(unk_rate=0.9)
-    batches = make_validation_batches(playlists, context_length=4, config=config)
-    assert batches[17].tolist() == [[START, 3, 4, 5, 6]] * 4
+    batches = make_validation_batches(playlists, model_config=shape(4), config=config)
+    assert batches[17].tokens.tolist() == [[START, 3, 4, 5, 6]] * 4
+    assert batches[17].num_given.tolist() == [0] * 4
+    one_way = make_model_config(context_length=4, causal=False)
+    batches = make_validation_batches(playlists, model_config=one_way, config=config)
+    assert batches[17].num_given.tolist() == [2] * 4
+
+
+@pytest.mark.parametrize(("causal", "seed_sets"), [(True, True), (False, False)])
+def test_seeds_are_drawn_evenly_and_at_least_one_track_is_asked_for(causal, seed_sets, make_train_config):
+    playlists = [np.arange(3, 7, dtype=np.int32), np.arange(3, 30, dtype=np.int32), np.array([3], np.int32)]
+    config = make_train_config(batch_size=300, seed_sets=seed_sets)
+    shape = make_model_config(context_length=6, causal=causal)
+    batches = iter(make_training_batches(playlists, model_config=shape, config=config))
+    drawn = [next(batches) for _ in range(4)]
+    tokens, given = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    lengths = (tokens[:, 1:] != EOP).sum(1)
+    for length in (1, 4, 6):
+        shares = np.bincount(given[lengths == length], minlength=length) / (lengths == length).sum()
+        np.testing.assert_allclose(shares, np.full(length, 1 / length), atol=0.07)
+
+
+def test_without_seed_sets_a_causal_model_is_asked_for_all(make_train_config, make_playlists):
+    config = make_train_config(seed_sets=False)
+    batches = make_training_batches(make_playlists(9), model_config=shape(6), config=config)
+    assert not next(iter(batches)).num_given.any()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from playlist_pipeline.config import ModelConfig
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.model.weights import name_parameters
 from playlist_pipeline.training.checkpoints import CheckpointStore, describe_training, fingerprint_training
@@ -86,7 +87,7 @@ def test_history_and_summary(whole):
     assert result.history.columns.tolist() == ["step", "loss", "validation_loss", "learning_rate", "skipped_steps"]
     assert result.history["step"].tolist() == [1, 2, 3, 4, 5, 6]
     assert result.history["validation_loss"].notna().tolist() == [False, True] * 3
-    assert (result.history["learning_rate"] == 0.01).all()
+    np.testing.assert_allclose(result.history["learning_rate"], 0.01, rtol=1e-6)
     assert result.summary["steps"] == 6
     assert result.summary["skipped_steps"] == 0
     assert result.summary["training_playlists"] == 11
@@ -141,6 +142,49 @@ def test_four_steps_and_two_in_another_process_equal_six(
     done = subprocess.run(command, input=json.dumps(given), text=True, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     _assert_equal(train(tmp_path), whole[0])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"moment_dtype": "bfloat16", "popularity_share": 0.5, "clip_norm": 0.5},
+        {"optimizer": "adagrad", "table_learning_rate": 0.1, "micro_batches": 2, "share_negatives": False},
+        {"optimizer": "dense_adamw", "loss": "full_softmax"},
+        {"optimizer": "lazy_adamw", "schedule": "cosine", "warmup_steps": 2, "loss": "gbce", "seed_sets": True},
+    ],
+    ids=lambda changed: changed.get("optimizer", "adamw"),
+)
+def test_an_interrupted_training_equals_a_whole_one_under_every_rule(changed, train, tmp_path):
+    with pytest.raises(TrainingInterrupted):
+        train(tmp_path / "two", stop_after=3, **changed)
+    result = train(tmp_path / "two", **changed)
+    assert np.isfinite(result.history["loss"]).all()
+    _assert_equal(result, train(tmp_path / "one", **changed))
+
+
+@pytest.mark.parametrize("options", [{"tied_output": False}, {"causal": False, "positions": False, "block": "ligr"}])
+def test_a_model_with_other_options_is_trained_too(
+    options, tmp_path, make_playlists, vocabulary, model_config, make_train_config
+):
+    result = train_model(
+        make_playlists(11),
+        make_playlists(5, seed=1),
+        vocabulary,
+        model_config=ModelConfig(**(model_config.to_dict() | options)),
+        train_config=make_train_config(num_epochs=20, unk_rate=0.0, validate_every=50, checkpoint_every=50),
+        checkpoints=CheckpointStore(tmp_path),
+        progress=False,
+    )
+    losses = result.history["loss"]
+    assert losses.iloc[-10:].mean() < losses.iloc[:10].mean() - 0.02
+    assert result.model.model.scoring.table.shape == (len(vocabulary), 4)
+
+
+def test_the_rate_in_the_history_is_the_schedule(train, tmp_path):
+    history = train(tmp_path, schedule="cosine", warmup_steps=2).history
+    np.testing.assert_allclose(history["learning_rate"][:3], [0.01 / 3, 0.02 / 3, 0.01], rtol=1e-5)
+    assert history["learning_rate"].is_monotonic_decreasing is False
+    assert history["learning_rate"][2:].is_monotonic_decreasing
 
 
 def test_killed_after_a_checkpoint_equals_six(whole, train, tmp_path):
@@ -218,13 +262,16 @@ def test_other_parameters_start_afresh_beside_it(whole, train, tmp_path):
         ({"max_steps": 6}, False),
         ({"num_epochs": 3}, False),
         ({"loss": "negatives_only"}, False),
+        ({"optimizer": "lazy_adamw"}, False),
         ({"validate_every": 3}, False),
     ],
 )
 def test_which_parameters_make_another_training(changed, is_same, model_config, make_train_config):
     def fingerprint(**fields):
         config = make_train_config(**fields)
-        description = describe_training(model_config, config, vocabulary="v", training="t", validation="w")
+        description = describe_training(
+            model_config, config, vocabulary="v", side_information=None, training="t", validation="w"
+        )
         return fingerprint_training(description)
 
     assert (fingerprint(**changed) == fingerprint()) is is_same

@@ -51,7 +51,7 @@ class ModelDataset(AbstractDataset[Any, Any]):
         """Write a ``LoadedModel``; its ``meta`` is kept beside the configuration."""
         from playlist_pipeline.model.weights import save_model  # noqa: PLC0415
 
-        save_model(self._filepath, data.model, data.vocabulary, data.meta)
+        save_model(self._filepath, data)
 
     def _exists(self) -> bool:
         return (self._filepath / "config.json").is_file()

@@ -12,16 +12,11 @@ from flax import nnx
 from playlist_pipeline.config import EvaluateConfig, TrainConfig
 from playlist_pipeline.corpus.sequences import Playlists
 from playlist_pipeline.corpus.vocabulary import UNK
-from playlist_pipeline.model.embedding import gather_rows
-from playlist_pipeline.model.losses import (
-    count_candidates,
-    draw_negatives,
-    exact_softmax_loss,
-    sampled_softmax_loss,
-)
-from playlist_pipeline.model.transformer import Transformer
+from playlist_pipeline.model.losses import NegativeSampler, full_softmax_loss, make_sampler, score_labels
+from playlist_pipeline.model.transformer import Transformer, fold_side_information
 from playlist_pipeline.model.weights import LoadedModel
-from playlist_pipeline.training.data import frame_playlist, split_tokens
+from playlist_pipeline.training.data import Batch, frame_for_validation
+from playlist_pipeline.training.objective import ask, compute_losses, draw_negatives, predict
 
 
 def measure_loss(loaded: LoadedModel, playlists: Playlists, config: EvaluateConfig) -> dict[str, float | int | None]:
@@ -37,17 +32,20 @@ def measure_loss(loaded: LoadedModel, playlists: Playlists, config: EvaluateConf
         softmax, ``exact_known`` without ``<unk>`` labels; ``perplexity`` = exp(``exact``); and the numbers of
         ``labels`` and ``unk_labels``. What is not finite, or without labels, is None.
     """
-    graphdef, params = nnx.split(loaded.model)
-    step = jax.jit(partial(_sum_losses, graphdef=graphdef, train_config=TrainConfig(**loaded.meta["train"])))
+    graphdef, params = nnx.split(fold_side_information(loaded.model))
+    config_of_training = TrainConfig(**loaded.meta["train"])
+    sampler = make_sampler(loaded.vocabulary.counts, config_of_training.popularity_share)
+    step = jax.jit(partial(_sum_losses, graphdef=graphdef, config=config_of_training))
     key = jax.random.key(config.seed)
     totals = np.zeros(5)
     count = min(len(playlists), config.max_playlists or len(playlists))
     for number, first in enumerate(range(0, count, config.batch_size)):
         chosen = range(first, min(first + config.batch_size, count))
-        tokens = np.stack([frame_playlist(playlists[index], loaded.config.context_length) for index in chosen])
-        # Rows of zeros fill the last batch up, so that the step is compiled once; they do not count.
-        padded = np.pad(tokens, [(0, config.batch_size - len(tokens)), (0, 0)])
-        totals += jax.device_get(step(params, padded, len(tokens), jax.random.fold_in(key, number)))
+        framed = [frame_for_validation(playlists[index], loaded.config) for index in chosen]
+        # Empty playlists fill the last batch up, so that the step is compiled once; they do not count.
+        framed += [frame_for_validation(np.zeros(0, np.int32), loaded.config)] * (config.batch_size - len(chosen))
+        batch = jax.tree.map(lambda *rows: np.stack(rows), *framed)
+        totals += jax.device_get(step(params, batch, len(chosen), sampler, jax.random.fold_in(key, number)))
     sampled, exact, exact_known, labels, unk_labels = totals.tolist()
     return {
         "sampled": _divide(sampled, labels),
@@ -70,42 +68,39 @@ def _exponentiate(loss: float | None) -> float | None:
 
 def _sum_losses(
     params: nnx.State,
-    tokens: jax.Array,
+    batch: Batch,
     num_rows: jax.Array,
+    sampler: NegativeSampler,
     key: jax.Array,
     *,
     graphdef: nnx.GraphDef,
-    train_config: TrainConfig,
+    config: TrainConfig,
 ) -> jax.Array:
     """Return the sums of the sampled, exact and exact known losses, and the numbers of labels and ``<unk>`` labels.
 
     Args:
         params: The model's parameters.
-        tokens: int32 [B, T + 1].
-        num_rows: Rows of ``tokens`` that count.
+        batch: Framed playlists.
+        num_rows: So many of them count.
+        sampler: Draws the negatives.
         key: Of the negatives.
         graphdef: The model's structure.
-        train_config: How training samples its loss.
+        config: How training samples its loss.
     """
     model: Transformer = nnx.merge(graphdef, params)
-    table = model.embedding.table[...]  # [V, D]
-    inputs, labels, mask = split_tokens(tokens)
-    mask &= jnp.arange(len(tokens))[:, None] < num_rows
-    hidden = model(inputs)  # [B, T, D]
-    shape = (
-        (train_config.num_negatives,) if train_config.share_negatives else (*labels.shape, train_config.num_negatives)
-    )
-    negatives = draw_negatives(key, shape, table.shape[0])
-    sampled = sampled_softmax_loss(
-        hidden,
-        gather_rows(table, labels),
-        gather_rows(table, negatives),
-        negatives == labels[..., None],
-        num_candidates=count_candidates(table.shape[0]),
-        form=train_config.loss,
-        correct_bias=train_config.correct_bias,
-    )
-    exact = exact_softmax_loss(hidden, table, labels)
+    questions = ask(batch)
+    labels = questions.labels
+    mask = questions.mask & (jnp.arange(len(labels))[:, None] < num_rows)
+    hidden = predict(model, questions)
+    label_scores = score_labels(hidden, model.scoring(labels))
+    vocabulary_size = sampler.vocabulary_size
+    exact = full_softmax_loss(hidden, label_scores, model.scoring.table[...], vocabulary_size=vocabulary_size)
+    sampled = exact
+    if config.loss != "full_softmax":
+        negatives = draw_negatives(
+            key, labels, sampler, num_negatives=config.num_negatives, share=config.share_negatives
+        )
+        sampled = compute_losses(model, hidden, labels, negatives, config=config, vocabulary_size=vocabulary_size)
     is_unk = labels == UNK
     return jnp.stack(
         [

@@ -176,7 +176,7 @@ def _encode_last(graph: nnx.GraphDef, state: nnx.State, prompts: Array, last: Ar
     """Return the hidden state at ``last`` [B, D] for ``prompts`` [B, T], and the table [V, D]."""
     model = nnx.merge(graph, state)
     hidden = model(prompts)  # [B, T, D]
-    return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0], model.embedding.table[...]
+    return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0].astype(jnp.float32), model.scoring.table[...]
 
 
 @partial(jax.jit, static_argnames=("graph", "k"))

@@ -15,6 +15,7 @@ from playlist_pipeline.generation.decode import Continuation, Sampling, complete
 from playlist_pipeline.generation.export import GeneratedPlaylist, PlaylistTrack
 from playlist_pipeline.generation.lookup import ResolvedSeeds, resolve_seeds
 from playlist_pipeline.generation.search import PADDING
+from playlist_pipeline.model.transformer import fold_side_information
 from playlist_pipeline.model.weights import LoadedModel, load_model
 
 MODEL_FILE = "config.json"
@@ -33,7 +34,7 @@ class Recommender:
         ```
 
     Attributes:
-        model: The transformer.
+        model: The transformer, side information folded into its table.
         vocabulary: What its tokens mean.
         database: The catalog that texts are looked up in and names come from, or None.
         batch_size: Playlists that the model ranks at a time.
@@ -47,7 +48,7 @@ class Recommender:
             database: The catalog; without it, seeds are URIs and tracks have no names.
             batch_size: Playlists that ``rank`` handles at a time.
         """
-        self.model = loaded.model
+        self.model = fold_side_information(loaded.model)
         self.vocabulary = loaded.vocabulary
         self.database = database
         self.batch_size = batch_size

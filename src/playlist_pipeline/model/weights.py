@@ -1,8 +1,13 @@
-"""A trained model as a folder: ``config.json``, ``weights.safetensors``, ``vocabulary.parquet``. No pickle."""
+"""A trained model as a folder, without pickle.
+
+It holds ``config.json``, ``weights.safetensors``, ``vocabulary.parquet`` and, if the model has side tables,
+``side_information.parquet``.
+"""
 
 import json
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +22,17 @@ from flax import nnx
 
 from playlist_pipeline.config import ModelConfig
 from playlist_pipeline.corpus.sequences import replace_folder
+from playlist_pipeline.corpus.side_information import SideInformation, bucket_durations
 from playlist_pipeline.corpus.vocabulary import Vocabulary
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.model.transformer import Transformer
+from playlist_pipeline.model.embedding import index_side_tables
+from playlist_pipeline.model.transformer import Transformer, list_side_tables
 
-FORMAT = 1
+FORMAT = 2
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.parquet"
+SIDE_FILE = "side_information.parquet"
 OWN_FIELDS = ("format", "model", "vocabulary_size", "vocabulary_fingerprint")
 
 
@@ -37,12 +45,40 @@ class LoadedModel:
         config: Its shape.
         vocabulary: What its tokens mean.
         meta: What the saver added to ``config.json``.
+        side_information: Artist, album and duration of the tokens; None if the model has no side tables.
     """
 
     model: Transformer
     config: ModelConfig
     vocabulary: Vocabulary
     meta: dict[str, Any]
+    side_information: SideInformation | None = None
+
+    def embed_unseen(
+        self, artist_uris: Sequence[str], album_uris: Sequence[str], durations_ms: Sequence[int]
+    ) -> jax.Array:
+        """Return vectors of tracks that training has never seen, from what else is known of them: float32 [n, D].
+
+        Args:
+            artist_uris: Of each track; one that training has not seen either counts as unknown.
+            album_uris: Likewise.
+            durations_ms: Likewise.
+
+        Raises:
+            UserError: The model has no side tables.
+        """
+        if self.side_information is None:
+            raise UserError(
+                "this model knows tracks by their own vectors alone: train one with model.artist_embeddings=true"
+            )
+        side, cfg = self.side_information, self.config
+        rows = {
+            "artist": lambda: side.find_artists(artist_uris),
+            "album": lambda: side.find_albums(album_uris),
+            "popularity": lambda: np.zeros(len(artist_uris), np.int32),
+            "duration": lambda: bucket_durations(np.asarray(durations_ms), cfg.duration_buckets),
+        }
+        return self.model.embedding.embed_unseen({name: rows[name]() for name in list_side_tables(cfg)})
 
 
 def name_parameters(model: nnx.Module) -> dict[str, nnx.Variable]:
@@ -50,19 +86,18 @@ def name_parameters(model: nnx.Module) -> dict[str, nnx.Variable]:
     return {".".join(str(part) for part in path): value for path, value in nnx.to_flat_state(nnx.state(model))}
 
 
-def save_model(path: str | os.PathLike[str], model: Transformer, vocabulary: Vocabulary, extra: dict[str, Any]) -> None:
+def save_model(path: str | os.PathLike[str], loaded: LoadedModel) -> None:
     """Write a model folder; it appears under its name only when it is whole, and replaces an older one.
 
     Args:
         path: The folder.
-        model: The transformer.
-        vocabulary: The one that it was trained with.
-        extra: More for ``config.json`` (anything that JSON holds).
+        loaded: The model with all that belongs to it; its ``meta`` goes to ``config.json``.
 
     Raises:
-        ValueError: ``extra`` has a key that ``config.json`` uses itself, or the vocabulary has another size.
+        ValueError: ``meta`` has a key that ``config.json`` uses itself, or the vocabulary has another size.
         UserError: ``path`` exists and is no model folder.
     """
+    model, vocabulary, extra = loaded.model, loaded.vocabulary, loaded.meta
     config = {
         "format": FORMAT,
         "model": model.cfg.to_dict(),
@@ -70,7 +105,7 @@ def save_model(path: str | os.PathLike[str], model: Transformer, vocabulary: Voc
         "vocabulary_fingerprint": vocabulary.fingerprint,
     }
     if clash := config.keys() & extra.keys():
-        raise ValueError(f"extra must not have the keys {sorted(clash)}")
+        raise ValueError(f"meta must not have the keys {sorted(clash)}")
     if len(vocabulary) != model.embedding.table.shape[0]:
         raise ValueError(f"the vocabulary has {len(vocabulary)} tokens, the model {model.embedding.table.shape[0]}")
     target = Path(path)
@@ -84,6 +119,8 @@ def save_model(path: str | os.PathLike[str], model: Transformer, vocabulary: Voc
     arrays = {name: np.asarray(value[...]) for name, value in name_parameters(model).items()}
     safetensors.numpy.save_file(arrays, written / WEIGHTS_FILE)
     pq.write_table(vocabulary.to_table(), written / VOCABULARY_FILE, compression="zstd")
+    if loaded.side_information is not None:
+        pq.write_table(loaded.side_information.table, written / SIDE_FILE, compression="zstd")
     (written / CONFIG_FILE).write_text(json.dumps(config | extra, indent=2, ensure_ascii=False) + "\n", "utf-8")
     replace_folder(written, target, target.with_name(f"{target.name}.old-{os.getpid()}"))
 
@@ -95,15 +132,24 @@ def load_model(path: str | os.PathLike[str]) -> LoadedModel:
         UserError: A file is missing or unreadable, or the files do not belong together.
     """
     folder = Path(path)
-    for name in (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder}: {name} is missing: give the folder of a trained model, or train one first")
+    _require_files(folder, (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE))
     meta = _read_config(folder / CONFIG_FILE)
     config = _read_model_config(folder / CONFIG_FILE, meta)
     vocabulary = _read_vocabulary(folder / VOCABULARY_FILE, meta)
-    model = _read_weights(folder / WEIGHTS_FILE, config, len(vocabulary))
+    side = _read_side_information(folder, vocabulary) if list_side_tables(config) else None
+    indices = index_side_tables(config, side, vocabulary)
+    model = _read_weights(
+        folder / WEIGHTS_FILE,
+        lambda: Transformer(config, vocabulary_size=len(vocabulary), side=indices, rngs=nnx.Rngs(0)),
+    )
     extra = {key: value for key, value in meta.items() if key not in OWN_FIELDS}
-    return LoadedModel(model=model, config=config, vocabulary=vocabulary, meta=extra)
+    return LoadedModel(model=model, config=config, vocabulary=vocabulary, meta=extra, side_information=side)
+
+
+def _require_files(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if not (folder / name).is_file():
+            raise UserError(f"{folder}: {name} is missing: give the folder of a trained model, or train one first")
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -138,12 +184,23 @@ def _read_vocabulary(path: Path, meta: dict[str, Any]) -> Vocabulary:
     return vocabulary
 
 
-def _read_weights(path: Path, config: ModelConfig, vocabulary_size: int) -> Transformer:
+def _read_side_information(folder: Path, vocabulary: Vocabulary) -> SideInformation:
+    _require_files(folder, [SIDE_FILE])
+    try:
+        side = SideInformation(pq.read_table(folder / SIDE_FILE))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{folder / SIDE_FILE} is no readable Parquet file: save the model again") from error
+    if side.table.num_rows != len(vocabulary):
+        raise UserError(f"{folder / SIDE_FILE} does not fit {VOCABULARY_FILE}: keep the files of one model together")
+    return side
+
+
+def _read_weights(path: Path, make_model: Callable[[], Transformer]) -> Transformer:
     try:
         arrays = safetensors.numpy.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{path} is no readable safetensors file: save the model again") from error
-    model = nnx.eval_shape(lambda: Transformer(config, vocabulary_size=vocabulary_size, rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(make_model)
     expected = name_parameters(model)
     if odd := sorted(expected.keys() ^ arrays.keys()):
         raise UserError(f"{path}: weights {odd[0]} do not fit {CONFIG_FILE}: keep the files of one model together")

@@ -17,7 +17,8 @@ from orbax.checkpoint import v1 as ocp
 from playlist_pipeline.config import ModelConfig, TrainConfig
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.fingerprint import code_fingerprint, fingerprint_of
-from playlist_pipeline.training.step import TrainState
+from playlist_pipeline.training.devices import is_first_process, wait_for_all
+from playlist_pipeline.training.state import TrainState
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,13 @@ _NOT_IN_FINGERPRINT = ("checkpoint_every", "keep_checkpoints")
 
 
 def describe_training(
-    model_config: ModelConfig, train_config: TrainConfig, *, vocabulary: str, training: str, validation: str
+    model_config: ModelConfig,
+    train_config: TrainConfig,
+    *,
+    vocabulary: str,
+    side_information: str | None,
+    training: str,
+    validation: str,
 ) -> dict[str, Any]:
     """Return what decides a training's result, as JSON can hold it.
 
@@ -34,6 +41,7 @@ def describe_training(
         model_config: The model's shape.
         train_config: The recipe.
         vocabulary: Fingerprint of the vocabulary.
+        side_information: Fingerprint of the side information, None without it.
         training: Fingerprint of the training playlists.
         validation: Fingerprint of the validation playlists; they shape the history.
     """
@@ -43,6 +51,7 @@ def describe_training(
         "model": model_config.to_dict(),
         "train": recipe,
         "vocabulary": vocabulary,
+        "side_information": side_information,
         "training_playlists": training,
         "validation_playlists": validation,
     }
@@ -91,7 +100,7 @@ class CheckpointStore:
                 (folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: checkpoints cannot be kept here ({error}): choose another folder") from error
-        if not (folder / "config.json").is_file():
+        if is_first_process() and not (folder / "config.json").is_file():
             write_json(folder / "config.json", description)
         return TrainingRun(folder, keep_checkpoints=keep_checkpoints)
 
@@ -105,7 +114,9 @@ class TrainingRun:
 
     def __init__(self, folder: Path, *, keep_checkpoints: int) -> None:
         self.folder = folder
-        self._set_broken_aside()
+        if is_first_process():
+            self._set_broken_aside()
+        wait_for_all("broken checkpoints set aside")
         self._checkpointer = ocp.training.Checkpointer(
             folder / "steps",
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
@@ -144,7 +155,9 @@ class TrainingRun:
             batches: The Grain iterator; its position is saved too.
         """
         step = int(state.step)
-        self._checkpointer.save_checkpointables(step, _to_checkpointables(state, batches))
+        self._checkpointer.save_checkpointables(step, _to_checkpointables(state) | {"data": batches.get_state()})
+        if not is_first_process():
+            return
         write_json(self._marker(step), _list_sizes(self._step_folder(step)))
         for marker in (self.folder / "whole").glob("*.json"):
             if not self._step_folder(int(marker.stem)).exists():
@@ -154,20 +167,29 @@ class TrainingRun:
         """Return the newest checkpoint's state and set the iterator to its position; None without a checkpoint.
 
         Args:
-            state: Gives structure, shapes and types.
+            state: Gives structure, shapes, types and shardings; its arrays may be abstract.
             batches: The Grain iterator to move.
         """
         step = self.latest_step
         if step is None:
             return None
-        loaded = self._checkpointer.load_checkpointables(step, _to_checkpointables(state, batches))
+        loaded = self._checkpointer.load_checkpointables(step, _to_checkpointables(state) | {"data": None})
+        batches.set_state(loaded["data"])
         random = loaded["random"]
-        key = jax.random.wrap_key_data(random["key"])
-        return TrainState(random["step"], key, loaded["model"], loaded["optimizer"])
+        return TrainState(
+            step=random["step"],
+            skipped=random["skipped"],
+            key=jax.random.wrap_key_data(random["key"]),
+            params=loaded["model"],
+            tables=loaded["tables"],
+            optimizer=loaded["optimizer"],
+        )
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Mark the run as finished; the last thing that is written."""
-        write_json(self.folder / "finished.json", summary)
+        if is_first_process():
+            write_json(self.folder / "finished.json", summary)
+        wait_for_all("training finished")
 
     def _step_folder(self, step: int) -> Path:
         return self.folder / "steps" / str(step)
@@ -190,13 +212,19 @@ class TrainingRun:
                 logger.warning("checkpoint %s is not whole: moved to %s and not used", folder, aside)
 
 
-def _to_checkpointables(state: TrainState, batches: Any) -> dict[str, Any]:
+def _to_checkpointables(state: TrainState) -> dict[str, Any]:
     return {
         "model": state.params,
+        "tables": state.tables,
         "optimizer": state.optimizer,
-        "random": {"key": jax.random.key_data(state.key), "step": state.step},
-        "data": batches,
+        "random": {"key": _key_data(state.key), "step": state.step, "skipped": state.skipped},
     }
+
+
+def _key_data(key: jax.Array | jax.ShapeDtypeStruct) -> Any:
+    if isinstance(key, jax.ShapeDtypeStruct):
+        return jax.eval_shape(jax.random.key_data, key).update(sharding=key.sharding)
+    return jax.random.key_data(key)
 
 
 def _list_sizes(folder: Path) -> dict[str, int]:

@@ -1,17 +1,16 @@
-"""From playlists to batches of tokens: framing, ``<unk>`` injection, and the Grain chains that feed training.
+"""From playlists to batches of tokens: crops, orders, sets of seeds, ``<unk>`` injection, framing, and Grain chains.
 
 Shape letters: B playlists, T context_length.
 """
 
 import hashlib
-from typing import SupportsIndex
+from typing import NamedTuple, SupportsIndex
 
 import grain
-import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from playlist_pipeline.config import TrainConfig
+from playlist_pipeline.config import ModelConfig, TrainConfig
 from playlist_pipeline.corpus.sequences import Playlists
 from playlist_pipeline.corpus.vocabulary import EOP, START, UNK
 
@@ -19,6 +18,18 @@ from playlist_pipeline.corpus.vocabulary import EOP, START, UNK
 MANY_EPOCHS = 1 << 20
 # Threads are enough for arrays of ids; worker processes of Grain 0.2.18 fail outside absl applications.
 READ_OPTIONS = grain.ReadOptions(num_threads=2, prefetch_buffer_size=8)
+
+
+class Batch(NamedTuple):
+    """Framed playlists, or one of them.
+
+    Attributes:
+        tokens: int32 [B, T + 1]: the first T are the inputs, the last T the labels.
+        num_given: int32 [B], how many first tracks are given and not asked for.
+    """
+
+    tokens: ArrayLike
+    num_given: ArrayLike
 
 
 class PlaylistSource:
@@ -64,33 +75,48 @@ def inject_unk(tracks: np.ndarray, rate: float, *, rng: np.random.Generator) -> 
 
 
 class FrameForTraining(grain.transforms.RandomMap):
-    """Crop, shuffle, inject ``<unk>`` and frame; what is random follows from the chain's seed and the place in it."""
+    """Crop, shuffle, choose seeds, inject ``<unk>`` and frame.
 
-    def __init__(self, *, context_length: int, config: TrainConfig) -> None:
-        self._context_length = context_length
+    What is random follows from the chain's seed and the place in it.
+    """
+
+    def __init__(self, *, model_config: ModelConfig, config: TrainConfig) -> None:
+        self._context_length = model_config.context_length
+        self._draw_seeds = config.seed_sets or not model_config.causal
         self._config = config
 
-    def random_map(self, element: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Turn tracks int32[length] into tokens int32[T + 1]."""
+    def random_map(self, element: np.ndarray, rng: np.random.Generator) -> Batch:
+        """Turn tracks int32[length] into tokens int32[T + 1] and the number of given tracks."""
         if self._config.random_crop:
             element = crop_randomly(element, self._context_length, rng=rng)
         element = element[: self._context_length]
         if self._config.shuffle_tracks:
             element = rng.permutation(element)
+        num_given = rng.integers(max(len(element), 1)) if self._draw_seeds else 0
         element = inject_unk(element, self._config.unk_rate, rng=rng)
-        return frame_playlist(element, self._context_length)
+        return Batch(frame_playlist(element, self._context_length), np.int32(num_given))
+
+
+def frame_for_validation(tracks: np.ndarray, model_config: ModelConfig) -> Batch:
+    """Frame the beginning of a playlist, without anything random.
+
+    A causal model is asked for all tracks, another one for the second half from the first.
+    """
+    length = min(len(tracks), model_config.context_length)
+    num_given = 0 if model_config.causal else length // 2
+    return Batch(frame_playlist(tracks, model_config.context_length), np.int32(num_given))
 
 
 def make_training_batches(
-    playlists: Playlists, *, context_length: int, config: TrainConfig
-) -> "grain.IterDataset[np.ndarray]":
-    """Return a practically endless stream of batches int32[B, T + 1].
+    playlists: Playlists, *, model_config: ModelConfig, config: TrainConfig
+) -> "grain.IterDataset[Batch]":
+    """Return a practically endless stream of batches.
 
     Each epoch is a permutation of all playlists. Batches are cut from the epochs laid end to end, so no playlist is
     dropped where B does not divide their number: one batch then holds the end of an epoch and the start of the next.
     The iterator's state is a small dictionary, and a restored iterator goes on with the same batches.
     """
-    framing = FrameForTraining(context_length=context_length, config=config)
+    framing = FrameForTraining(model_config=model_config, config=config)
     return (
         grain.MapDataset.source(PlaylistSource(playlists))
         .seed(config.seed)
@@ -103,9 +129,9 @@ def make_training_batches(
 
 
 def make_validation_batches(
-    playlists: Playlists, *, context_length: int, config: TrainConfig
-) -> "grain.MapDataset[np.ndarray]":
-    """Return batches int32[B, T + 1] by number, any of them at any time: shuffled, beginnings only, no ``<unk>`` added.
+    playlists: Playlists, *, model_config: ModelConfig, config: TrainConfig
+) -> "grain.MapDataset[Batch]":
+    """Return batches by number, any of them at any time: shuffled, beginnings only, no ``<unk>`` added.
 
     Numbers have no end; they run through epochs as training does.
     """
@@ -114,19 +140,9 @@ def make_validation_batches(
         .seed(config.seed)
         .shuffle()
         .repeat(MANY_EPOCHS)
-        .map(lambda tracks: frame_playlist(tracks, context_length))
+        .map(lambda tracks: frame_for_validation(tracks, model_config))
         .batch(config.batch_size)
     )
-
-
-def split_tokens(tokens: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Split framed playlists [B, T + 1] into inputs, labels and the mask of positions that count, each [B, T].
-
-    A position counts up to and including the first ``<eop>`` label.
-    """
-    inputs, labels = tokens[:, :-1], tokens[:, 1:]
-    is_end = (labels == EOP).astype(jnp.int32)
-    return inputs, labels, jnp.cumsum(is_end, axis=1) - is_end == 0
 
 
 def count_steps(num_playlists: int, config: TrainConfig) -> int:

@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NamedTuple
@@ -13,14 +13,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pandas as pd
-from flax import nnx
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from playlist_pipeline.config import ModelConfig, TrainConfig
+from playlist_pipeline.corpus.factorize import FACTORIZATIONS
 from playlist_pipeline.corpus.sequences import Playlists
+from playlist_pipeline.corpus.side_information import SideInformation
 from playlist_pipeline.corpus.vocabulary import Vocabulary
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.model.embedding import index_side_tables
+from playlist_pipeline.model.transformer import list_side_tables
 from playlist_pipeline.model.weights import LoadedModel
 from playlist_pipeline.training.checkpoints import (
     CheckpointStore,
@@ -29,21 +32,17 @@ from playlist_pipeline.training.checkpoints import (
     fingerprint_training,
 )
 from playlist_pipeline.training.data import (
+    Batch,
     count_steps,
     fingerprint_playlists,
     make_training_batches,
     make_validation_batches,
 )
+from playlist_pipeline.training.devices import is_first_process, is_true_anywhere, make_mesh
 from playlist_pipeline.training.history import History, HistoryRow, load_history
-from playlist_pipeline.training.step import (
-    CompiledSteps,
-    StepMetrics,
-    TrainState,
-    compile_steps,
-    make_state,
-    split_seed,
-    start_from_cooccurrence,
-)
+from playlist_pipeline.training.optimizer import make_schedule
+from playlist_pipeline.training.state import TrainState, split_seed, start_from_vectors
+from playlist_pipeline.training.step import CompiledSteps, Recipe, StepMetrics, make_recipe
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +86,7 @@ def train_model(
     validation: Playlists,
     vocabulary: Vocabulary,
     *,
+    side_information: SideInformation | None = None,
     model_config: ModelConfig,
     train_config: TrainConfig,
     checkpoints: CheckpointStore,
@@ -102,6 +102,7 @@ def train_model(
         training: Playlists to learn from.
         validation: Playlists for the validation loss; may be empty.
         vocabulary: What the tokens mean.
+        side_information: Artists, albums and durations of the tokens, where the model has side tables.
         model_config: The model's shape.
         train_config: The recipe.
         checkpoints: Where checkpoints are kept.
@@ -117,11 +118,16 @@ def train_model(
     """
     if len(training) == 0:
         raise UserError("there are no training playlists: check the split and the archive")
+    if not list_side_tables(model_config):
+        side_information = None
+    elif side_information is None:
+        raise UserError(f"the model has tables of {', '.join(list_side_tables(model_config))}: give side_information")
     with catch_stop_signals() as signal_received:
         result = _train_or_resume(
             training,
             validation,
             vocabulary,
+            side_information=side_information,
             model_config=model_config,
             train_config=train_config,
             checkpoints=checkpoints,
@@ -138,6 +144,7 @@ def _train_or_resume(
     validation: Playlists,
     vocabulary: Vocabulary,
     *,
+    side_information: SideInformation | None,
     model_config: ModelConfig,
     train_config: TrainConfig,
     checkpoints: CheckpointStore,
@@ -145,24 +152,27 @@ def _train_or_resume(
     progress: bool,
 ) -> TrainResult:
     """Do what ``train_model`` says, without its signal handlers."""
-    context_length = model_config.context_length
     description = describe_training(
         model_config,
         train_config,
         vocabulary=vocabulary.fingerprint,
+        side_information=side_information.fingerprint if side_information else None,
         training=fingerprint_playlists(training),
         validation=fingerprint_playlists(validation),
     )
     fingerprint = fingerprint_training(description)
-    batches = iter(make_training_batches(training, context_length=context_length, config=train_config))
-    graphdef, state = make_state(model_config, train_config, vocabulary_size=len(vocabulary))
+    total_steps = count_steps(len(training), train_config)
+    recipe = make_recipe(
+        model_config,
+        train_config,
+        counts=vocabulary.counts,
+        total_steps=total_steps,
+        side=index_side_tables(model_config, side_information, vocabulary),
+    )
+    steps = CompiledSteps(recipe, make_mesh(batch_size=train_config.batch_size // train_config.micro_batches))
+    batches = iter(make_training_batches(training, model_config=model_config, config=train_config))
     with checkpoints.run(fingerprint, description, keep_checkpoints=train_config.keep_checkpoints) as run:
-        restored = run.restore(state, batches)
-        if restored is not None:
-            state = restored
-        elif train_config.embedding_init == "cooccurrence":
-            state = start_from_cooccurrence(graphdef, state, training, vocabulary, seed=train_config.seed)
-        total_steps = count_steps(len(training), train_config)
+        state = run.restore(steps.abstract_state, batches) or make_first_state(recipe, steps, training, vocabulary)
         if run.finished is not None and int(state.step) == total_steps:
             logger.info("training %s is finished (%d steps): skipped", run.folder.name, total_steps)
         else:
@@ -171,9 +181,9 @@ def _train_or_resume(
             state = run_steps(
                 state,
                 batches,
-                make_validation_batches(validation, context_length=context_length, config=train_config),
+                make_validation_batches(validation, model_config=model_config, config=train_config),
                 run=run,
-                steps=compile_steps(graphdef, train_config),
+                steps=steps,
                 config=train_config,
                 total_steps=total_steps,
                 should_stop=should_stop,
@@ -189,18 +199,29 @@ def _train_or_resume(
                     total_steps,
                 )
         loaded = LoadedModel(
-            model=nnx.merge(graphdef, state.params),
+            model=recipe.extract_model(state),
             config=model_config,
             vocabulary=vocabulary,
+            side_information=side_information,
             meta={"train": train_config.to_dict(), "training_fingerprint": fingerprint},
         )
         return TrainResult(model=loaded, history=load_history(run.history_path), summary=run.finished or {})
 
 
+def make_first_state(recipe: Recipe, steps: CompiledSteps, training: Playlists, vocabulary: Vocabulary) -> TrainState:
+    """Return the state before the first step, on the devices: random, or with track vectors from the training part."""
+    state = recipe.make_state()
+    if (init := recipe.config.embedding_init) != "normal":
+        width = recipe.model_config.embed_dim
+        vectors = FACTORIZATIONS[init](training, len(vocabulary), width, seed=recipe.config.seed)
+        state = start_from_vectors(state, vectors, vocabulary, graphdef=recipe.graphdef, row_of=recipe.fixed.row_of)
+    return steps.place_state(state)
+
+
 def run_steps(
     state: TrainState,
-    batches: Iterator[np.ndarray],
-    validation_batches: Sequence[np.ndarray],
+    batches: Iterator[Batch],
+    validation_batches: Sequence[Batch],
     *,
     run: TrainingRun,
     steps: CompiledSteps,
@@ -213,7 +234,7 @@ def run_steps(
 
     Args:
         state: Where to go on.
-        batches: Framed playlists int32 [B, T + 1]; its position belongs to the checkpoints.
+        batches: Framed playlists; their position belongs to the checkpoints.
         validation_batches: The same by number; may be empty.
         run: Where checkpoints, history and TensorBoard's events go.
         steps: The compiled steps.
@@ -229,31 +250,39 @@ def run_steps(
     if first_step:
         logger.info("training %s resumes after step %d of %d", run.folder.name, first_step, total_steps)
     validation_key = split_seed(config.seed).validation
+    schedule = make_schedule(config, total_steps)
     pending: list[PendingRow] = []
+    is_writer = is_first_process()
+    rows: AbstractContextManager[History | None] = (
+        History(run.history_path, last_step=first_step) if is_writer else nullcontext()
+    )
+    events = str(run.folder / "tensorboard")
     with (
-        History(run.history_path, last_step=first_step) as history,
-        SummaryWriter(str(run.folder / "tensorboard"), purge_step=first_step + 1) as tensorboard,
-        make_progress_bar(first_step, total_steps, shown=progress) as bar,
+        rows as history,
+        SummaryWriter(events, purge_step=first_step + 1, write_to_disk=is_writer) as tensorboard,
+        make_progress_bar(first_step, total_steps, shown=progress and is_writer) as bar,
     ):
         for step in range(first_step + 1, total_steps + 1):
             state, metrics = steps.train(state, next(batches))
             validation_loss = None
             if len(validation_batches) and (step % config.validate_every == 0 or step == total_steps):
                 batch = validation_batches[step // config.validate_every]
-                validation_loss = steps.evaluate(state.params, batch, jax.random.fold_in(validation_key, step))
+                validation_loss = steps.evaluate(state, batch, jax.random.fold_in(validation_key, step))
             pending.append(PendingRow(step, metrics, validation_loss))
 
-            stopping = step < total_steps and should_stop()
+            stopping = step < total_steps and is_true_anywhere(should_stop())
             saving = stopping or step == total_steps or step % config.checkpoint_every == 0
             while len(pending) > (0 if saving else STEPS_IN_FLIGHT):
                 # The host waits here for the device: for an earlier step than the one just started, unless it saves.
-                row = read_row(pending.pop(0), learning_rate=config.learning_rate)
-                history.append(row)
+                row = read_row(pending.pop(0), schedule=schedule)
+                if history is not None:
+                    history.append(row)
                 write_scalars(tensorboard, row)
                 show_losses(bar, row)
             if saving:
                 # History first: rows after a checkpoint are dropped on resume, missing ones could not be made up.
-                history.flush()
+                if history is not None:
+                    history.flush()
                 run.save(state, batches)
             if stopping:
                 raise TrainingInterrupted(
@@ -263,15 +292,16 @@ def run_steps(
     return state
 
 
-def read_row(pending: PendingRow, *, learning_rate: float) -> HistoryRow:
-    """Fetch a step's figures from the device."""
+def read_row(pending: PendingRow, *, schedule: Callable[[Any], Any]) -> HistoryRow:
+    """Fetch a step's figures from the device; its rate is that of the updates made before it."""
     metrics, validation_loss = jax.device_get((pending.metrics, pending.validation_loss))
+    skipped = int(metrics.skipped)
     return HistoryRow(
         step=pending.step,
         loss=float(metrics.loss),
         validation_loss=None if validation_loss is None else float(validation_loss),
-        learning_rate=learning_rate,
-        skipped_steps=int(metrics.skipped),
+        learning_rate=float(schedule(max(pending.step - 1 - skipped, 0))),
+        skipped_steps=skipped,
     )
 
 

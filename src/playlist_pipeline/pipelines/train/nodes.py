@@ -11,12 +11,14 @@ import pyarrow as pa
 from playlist_pipeline.config import ModelConfig, TrainConfig
 from playlist_pipeline.corpus.database import Database
 from playlist_pipeline.corpus.sequences import SequenceStore
+from playlist_pipeline.corpus.side_information import SideInformation
 from playlist_pipeline.corpus.vocabulary import Vocabulary
 
 
 def train_model(
     sequences: SequenceStore | Database,
     vocabulary: pa.Table,
+    side_information: pa.Table,
     checkpoints: Any,
     model_config: ModelConfig,
     train_config: TrainConfig,
@@ -26,6 +28,7 @@ def train_model(
     Args:
         sequences: Where playlists are read from: the packed sequences or the database.
         vocabulary: The tokens.
+        side_information: Artist, album and duration of each.
         checkpoints: The ``CheckpointStore`` to resume from and save to.
         model_config: The model's shape.
         train_config: The recipe.
@@ -40,6 +43,7 @@ def train_model(
         sequences.source("train", words),
         sequences.source("validation", words),
         words,
+        side_information=SideInformation(side_information),
         model_config=model_config,
         train_config=train_config,
         checkpoints=checkpoints,

@@ -14,6 +14,7 @@ def create_pipeline() -> Pipeline:
                 inputs={
                     "sequences": "sequences@source",
                     "vocabulary": "vocabulary",
+                    "side_information": "side_information",
                     "checkpoints": "checkpoints",
                     "model_config": "params:model",
                     "train_config": "params:train",

@@ -1,0 +1,27 @@
+"""Recipes for tests and benchmarks: what conf/ says, with some of it replaced."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from playlist_pipeline.config import ModelConfig, TrainConfig
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def _read(key: str, env: str, changed: dict[str, Any]) -> dict[str, Any]:
+    values = yaml.safe_load((CONF / "base" / "parameters_train.yml").read_text("utf-8"))[key]
+    if env != "base":
+        values |= yaml.safe_load((CONF / env / "parameters_train.yml").read_text("utf-8"))[key]
+    return values | changed
+
+
+def make_model_config(*, env: str = "base", **changed: Any) -> ModelConfig:
+    """Return the model's shape in an environment of conf/, with the given fields replaced."""
+    return ModelConfig(**_read("model", env, changed))
+
+
+def make_train_config(*, env: str = "base", **changed: Any) -> TrainConfig:
+    """Return the training recipe of an environment of conf/, with the given fields replaced and seed 0 if not given."""
+    return TrainConfig(**_read("train", env, {"seed": 0} | changed))
