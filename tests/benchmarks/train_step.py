@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,57 +130,18 @@ def _time_package(options: argparse.Namespace, optimizer: str, vocabulary: int, 
     return _time_steps(take, count) | {"compilations": steps.num_compilations}
 
 
-def _time_optax(options: argparse.Namespace, vocabulary: int, count: int, *, guarded: bool) -> dict[str, Any]:
-    """Time the same model and loss with gradients and optax.adamw over whole tables, memory given up."""
-    import jax  # noqa: PLC0415
-    import jax.numpy as jnp  # noqa: PLC0415
-    import optax  # noqa: PLC0415
-    from flax import nnx  # noqa: PLC0415
-
-    from playlist_pipeline.training.objective import ask, compute_losses, draw_negatives, predict  # noqa: PLC0415
-    from playlist_pipeline.training.state import merge_model  # noqa: PLC0415
+def _time_dense(options: argparse.Namespace, vocabulary: int, count: int, *, guarded: bool) -> dict[str, Any]:
+    from dense import DenseSteps  # noqa: PLC0415
 
     configs = _make_configs(options, "adamw")
-    config = configs[1]
     recipe = _make_recipe(vocabulary, configs)
-    optimizer = optax.adamw(config.learning_rate, weight_decay=config.weight_decay)
-    if guarded:
-        optimizer = optax.apply_if_finite(optimizer, max_consecutive_errors=2**30)
-
-    def average_losses(weights: Any, batch: Any, key: jax.Array) -> jax.Array:
-        model = merge_model(recipe.graphdef, *weights, {})
-        negatives_key, dropout_key = jax.random.split(key)
-        questions = ask(batch)
-        negatives = draw_negatives(
-            negatives_key,
-            questions.labels,
-            recipe.fixed.sampler,
-            num_negatives=config.num_negatives,
-            share=config.share_negatives,
-        )
-        hidden = predict(model, questions, rngs=nnx.Rngs(dropout=dropout_key))
-        losses = compute_losses(
-            model, hidden, questions.labels, negatives, config=config, vocabulary_size=recipe.vocabulary_size
-        )
-        return jnp.mean(losses, where=questions.mask)
-
-    @partial(jax.jit, donate_argnums=(0, 1))
-    def step(weights: Any, moments: Any, batch: Any, key: jax.Array) -> Any:
-        loss, gradients = jax.value_and_grad(average_losses)(weights, batch, key)
-        updates, moments = optimizer.update(gradients, moments, weights)
-        return optax.apply_updates(weights, updates), moments, loss
-
-    state = recipe.make_state()
-    weights, key = (state.params, {name: table.values for name, table in state.tables.items()}), state.key
-    del state  # its moments are those of the row rule
-    moments, batches = optimizer.init(weights), _make_batches(vocabulary, configs)
-    number = 0
+    steps = DenseSteps(recipe, guarded=guarded)
+    state, batches = steps.start(recipe.make_state()), _make_batches(vocabulary, configs)
 
     def take() -> Any:
-        nonlocal weights, moments, number
-        weights, moments, loss = step(weights, moments, next(batches), jax.random.fold_in(key, number))
-        number += 1
-        return weights, moments, loss
+        nonlocal state
+        state, loss = steps.train(state, next(batches))
+        return state, loss
 
     return _time_steps(take, count)
 
@@ -198,12 +158,12 @@ def run_full(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_dense(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the same model and loss with optax.adamw over everything, under the rule about what is not finite."""
-    return _time_optax(options, options.vocabulary, max(options.steps // 4, 3), guarded=True)
+    return _time_dense(options, options.vocabulary, max(options.steps // 4, 3), guarded=True)
 
 
 def run_dense_bare(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the same without that rule."""
-    return _time_optax(options, options.vocabulary, max(options.steps // 4, 3), guarded=False)
+    return _time_dense(options, options.vocabulary, max(options.steps // 4, 3), guarded=False)
 
 
 def run_small_sparse(options: argparse.Namespace) -> dict[str, Any]:
@@ -218,12 +178,12 @@ def run_small_full(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_small_dense(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the dense step at the small vocabulary."""
-    return _time_optax(options, SMALL, options.steps, guarded=True)
+    return _time_dense(options, SMALL, options.steps, guarded=True)
 
 
 def run_small_dense_bare(options: argparse.Namespace) -> dict[str, Any]:
     """Measure the bare dense step at the small vocabulary."""
-    return _time_optax(options, SMALL, options.steps, guarded=False)
+    return _time_dense(options, SMALL, options.steps, guarded=False)
 
 
 def run_checkpoint(options: argparse.Namespace) -> dict[str, Any]:
