@@ -54,7 +54,7 @@ def test_overlays_name_known_parameters_only(path: Path) -> None:
         ("train", "micro_batches", 3, "a divisor of batch_size (16)"),
         ("train", "popularity_share", 1.5, "a number from 0 to 1"),
         ("train", "clip_norm", 0, "a positive number, or null"),
-        ("train", "weight_decay", 10000.0, "less than 1 / learning_rate"),
+        ("train", "weight_decay", 10000.0, "less than 1 / learning_rate (0.0001)"),
         ("evaluate", "num_seeds", [1, 0], "a list of numbers of 1 or more"),
         ("evaluate", "baselines", ["magic"], "a list of item_knn, popularity"),
         ("generate", "temperature", 0, "a positive number"),
@@ -99,3 +99,10 @@ def test_a_size_gives_what_is_null_and_nothing_else() -> None:
     medium = make_config("model", base)
     assert (medium.num_layers, medium.num_heads, medium.embed_dim, medium.feedforward_dim) == (6, 8, 128, 256)
     assert make_config("model", small.to_dict()) == small
+
+
+def test_the_rate_that_weight_decay_would_overshoot_is_named() -> None:
+    fast = values_of("train") | {"table_learning_rate": 200.0}
+    with pytest.raises(ConfigError, match=r"train.weight_decay = 0.01 .* less than 1 / table_learning_rate \(200\)"):
+        make_config("train", fast)
+    assert make_config("train", fast | {"optimizer": "adagrad"}).table_learning_rate == 200.0

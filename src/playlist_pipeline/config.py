@@ -313,7 +313,9 @@ class TrainConfig(Config):
             value = getattr(self, name)
             self._require(name, value is None or value > 0, "a positive number, or null")
         self._require_at_least(0, "weight_decay", "warmup_steps")
-        self._require("weight_decay", self.weight_decay * self._highest_rate < 1, "less than 1 / learning_rate")
+        for name in ("learning_rate",) if self.optimizer == "adagrad" else ("learning_rate", "table_learning_rate"):
+            rate = getattr(self, name) or 0.0
+            self._require("weight_decay", self.weight_decay * rate < 1, f"less than 1 / {name} ({rate:g})")
         self._require_within(0, 2**32, "seed")
         self._require_within(0, 1, "unk_rate")
         for name in ("popularity_share", "gbce_calibration"):
@@ -327,10 +329,6 @@ class TrainConfig(Config):
         self._require("optimizer", is_able, "dense_adamw, as train.loss is full_softmax")
         is_able = self.moment_dtype == "float32" or self.optimizer in ("adamw", "lazy_adamw")
         self._require("moment_dtype", is_able, f"float32, as train.optimizer is {self.optimizer}")
-
-    @property
-    def _highest_rate(self) -> float:
-        return max(self.learning_rate, self.table_learning_rate or 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,7 @@ class DenseSteps:
     ) -> jax.Array:
         config, fixed = self._recipe.config, self._recipe.fixed
         model = merge_model(self._recipe.graphdef, weights.params, weights.tables, fixed.row_of)
-        questions = ask(batch)
+        questions = ask(batch, causal=self._recipe.model_config.causal)
         negatives: Any = draw_negatives(
             negatives_key,
             questions.labels,

@@ -34,8 +34,7 @@ from playlist_pipeline.model.transformer import Transformer
 from playlist_pipeline.model.weights import LoadedModel
 from playlist_pipeline.training.data import count_steps, make_training_batches
 from playlist_pipeline.training.devices import make_mesh
-from playlist_pipeline.training.loop import make_first_state
-from playlist_pipeline.training.step import CompiledSteps, Recipe, make_recipe
+from playlist_pipeline.training.step import CompiledSteps, Recipe, make_first_state, make_recipe
 
 PROJECT = Path(__file__).parents[2]
 
@@ -55,7 +54,7 @@ def read_data(archive: Path | None, workspace: Path) -> tuple[Playlists, Playlis
 def train_rows(recipe: Recipe, training: Playlists, vocabulary: Vocabulary, total_steps: int) -> Transformer:
     """Train with the package's row-sparse step."""
     steps = CompiledSteps(recipe, make_mesh(batch_size=recipe.config.batch_size))
-    state = make_first_state(recipe, steps, training, vocabulary)
+    state = steps.place_state(make_first_state(recipe, training, vocabulary))
     batches = iter(make_training_batches(training, model_config=recipe.model_config, config=recipe.config))
     for _ in range(total_steps):
         state, metrics = steps.train(state, next(batches))
@@ -65,12 +64,8 @@ def train_rows(recipe: Recipe, training: Playlists, vocabulary: Vocabulary, tota
 
 def train_densely(recipe: Recipe, training: Playlists, vocabulary: Vocabulary, total_steps: int) -> Transformer:
     """Train with optax.adamw over everything, from the same first weights."""
-    first = make_first_state(
-        recipe, CompiledSteps(recipe, make_mesh(batch_size=recipe.config.batch_size)), training, vocabulary
-    )
     steps = DenseSteps(recipe, guarded=False)
-    state = steps.start(first)
-    del first
+    state = steps.start(make_first_state(recipe, training, vocabulary))
     batches = iter(make_training_batches(training, model_config=recipe.model_config, config=recipe.config))
     for _ in range(total_steps):
         state, loss = steps.train(state, next(batches))
@@ -92,7 +87,7 @@ def compare(
         start = time.perf_counter()
         model = train(recipe, training, vocabulary, total_steps)
         found[f"{name}_seconds"] = time.perf_counter() - start
-        loaded = LoadedModel(model, model_config, vocabulary, None, {"train": config.to_dict()})
+        loaded = LoadedModel(model=model, config=model_config, vocabulary=vocabulary, meta={"train": config.to_dict()})
         found[name] = measure_loss(loaded, test, evaluate_config)["exact"]
         jax.clear_caches()
         print(f"seed {config.seed}, {name}: {found[name]:.5f}", file=sys.stderr, flush=True)

@@ -345,7 +345,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         "speedup_over_dense_bare": None if full else found["dense_bare"]["seconds"] / seconds,
         "over_small_vocabulary": seconds / floor,
         "over_matmul_floor": seconds / matmul_seconds,
-        "loader_over_step": seconds / found["loader"]["seconds"],
+        "step_over_loader": seconds / found["loader"]["seconds"],
         "peak_rss_gb": found[main]["peak_rss_gb"],
         "compilations": found[main]["compilations"],
         "steps": found,
@@ -376,7 +376,7 @@ def _print_table(result: dict[str, Any]) -> None:
     print(
         f"{result['over_small_vocabulary']:.2f} times the step at {SMALL:,} tokens, "
         f"{result['over_matmul_floor']:.1f} times its matrix products at the device's best rate; "
-        f"the loader is {result['loader_over_step']:.0f} times as fast"
+        f"the loader is {result['step_over_loader']:.0f} times as fast"
     )
     if "loss_over_matmuls" in result:
         print(f"the loss takes {result['loss_over_matmuls']:.2f} times its own matrix products")
@@ -402,6 +402,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--child", choices=STEPS, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.moments == "bfloat16" and options.optimizer == "adagrad":
+        parser.error("adagrad has no moments: leave --moments out")
     if options.child:
         result = STEPS[options.child](options)
         result["peak_rss_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GB

@@ -1,12 +1,16 @@
 import math
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
 
+from playlist_pipeline.config import ModelConfig
 from playlist_pipeline.corpus.vocabulary import EOP, SPECIALS, START, UNK
 from playlist_pipeline.generation import decode
 from playlist_pipeline.generation.decode import Sampling, complete_rows, frame_prompts, rank_tracks
+from playlist_pipeline.model.embedding import SideIndex, TableParam
+from playlist_pipeline.model.transformer import Transformer, fold_side_information
 
 ROWS = [[5, 9], [], [7, UNK, 12], [29], [UNK], [4, 5, 6, 7, 8, 9, 10, 11, 12, 13], [20, 21]]
 PLAIN = Sampling(top_k=50, temperature=1.0, eop_weight=0.0)
@@ -26,8 +30,8 @@ def run_model(model, tokens):
 def compute_logits(model, row):
     """All logits after one playlist, framed by hand."""
     prompt = [START, *row[-(model.cfg.context_length - 1) :]]
-    padded = np.array([prompt + [0] * (model.cfg.context_length - len(prompt))], np.int32)
-    return np.array(np.asarray(run_model(model, padded))[0, len(prompt) - 1] @ np.asarray(model.embedding.table[...]).T)
+    padded = np.array([prompt + [EOP] * (model.cfg.context_length - len(prompt))], np.int32)
+    return np.array(np.asarray(run_model(model, padded))[0, len(prompt) - 1] @ np.asarray(model.scoring.vectors()).T)
 
 
 def complete_greedily(model, row, length):
@@ -54,6 +58,26 @@ def test_rank_equals_sorted_logits(tiny_model, rows):
         expected = sorted(allowed, key=lambda token: -logits[token])
         assert ranked.tolist() == expected + [-1] * (35 - len(expected))
         np.testing.assert_allclose(score[: len(expected)], logits[expected], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"tied_output": False}, {"tied_output": False, "causal": False, "artist_embeddings": True}, {"causal": False}],
+    ids=["separate output", "side tables", "no causal mask"],
+)
+def test_rank_equals_sorted_logits_with_other_options(options, tiny_config, rows):
+    config = ModelConfig(**(tiny_config.to_dict() | options))
+    side = {"artist": SideIndex(np.arange(30, dtype=np.int32) % 7, 7)} if "artist_embeddings" in options else {}
+    model = Transformer(config, vocabulary_size=30, side=side, rngs=nnx.Rngs(0))
+    rng = np.random.default_rng(0)
+    tables = nnx.state(model, TableParam)
+    nnx.update(model, jax.tree.map(lambda table: rng.normal(size=table.shape).astype(np.float32), tables))
+    tokens, _ = rank_tracks(fold_side_information(model), rows, 20, batch_size=3)
+    for row, ranked in zip(rows, tokens, strict=True):
+        logits = compute_logits(model, row)
+        allowed = [token for token in range(len(SPECIALS), 30) if token not in row]
+        expected = sorted(allowed, key=lambda token: -logits[token])[:20]
+        assert ranked.tolist() == expected + [-1] * (20 - len(expected))
 
 
 def test_rank_of_nothing_is_empty(tiny_model):

@@ -183,6 +183,16 @@ def test_full_softmax_stands_large_logits(monkeypatch):
     assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
+def test_full_softmax_in_bfloat16_is_the_loss_of_one_set_of_logits():
+    """The label's logit is rounded as it is in the denominator: with one candidate left the loss is exactly zero."""
+    rng = np.random.default_rng(0)
+    hidden = jnp.asarray(rng.normal(size=(4, 5, 32)), jnp.bfloat16)
+    table = jnp.asarray(rng.normal(size=(2, 32)), jnp.float32)
+    labels = jnp.ones((4, 5), jnp.int32)
+    losses = full_softmax_loss(hidden, score_labels(hidden, table[labels]), table, vocabulary_size=2)
+    np.testing.assert_allclose(losses, 0.0, atol=1e-5)
+
+
 def test_full_softmax_in_bfloat16_returns_gradients_in_the_types_of_its_arguments():
     hidden, table, labels = _make(np.random.default_rng(2), vocabulary_size=23)
     half = jnp.asarray(hidden, jnp.bfloat16)

@@ -151,7 +151,7 @@ def informed(vocabulary):
                 "album_uri": [None, None, None, "album:a", "album:b", "album:c", "album:c", "album:d"],
                 "duration_ms": pa.array([None, None, None, 10_000, 40_000, 200_000, 240_000, 999_000], pa.int32()),
             }
-        ).cast(SIDE_SCHEMA)
+        ).cast(SIDE_SCHEMA.with_metadata({"vocabulary": vocabulary.fingerprint}))
     )
     cfg = make_model_config(
         size="small", artist_embeddings=True, album_embeddings=True, popularity_buckets=3, duration_buckets=4
@@ -182,6 +182,32 @@ def test_a_track_never_seen_has_the_vectors_of_its_artist_album_and_duration(inf
     np.testing.assert_allclose(found[0], of_b + tables["album"][0] + unseen + tables["duration"][1], atol=1e-6)
     album_d = tables["album"][informed.side_information.albums[7]]
     np.testing.assert_allclose(found[1], tables["artist"][0] + album_d + unseen + tables["duration"][3], atol=1e-6)
+
+
+def test_special_tokens_share_no_row_with_unknown_tracks(informed, vocabulary):
+    """Or what training learns of ``<eop>`` would be said of every track that it has not seen."""
+    indices = index_side_tables(informed.config, informed.side_information, vocabulary)
+    for index in indices.values():
+        assert index.row_of[: len(SPECIALS)].tolist() == [index.num_rows - 1] * len(SPECIALS)
+        assert index.num_rows - 1 not in index.row_of[len(SPECIALS) :]
+    assert 0 not in indices["artist"].row_of
+    assert 0 not in indices["album"].row_of
+    assert 0 not in indices["popularity"].row_of
+
+
+def test_side_information_of_another_vocabulary_is_refused(informed):
+    with pytest.raises(UserError, match="side_information belongs to another vocabulary: run the pipeline vocabulary"):
+        index_side_tables(informed.config, informed.side_information, _make_vocabulary(6))
+
+
+def test_with_a_separate_output_unseen_tracks_have_two_vectors(informed, vocabulary):
+    cfg = make_model_config(size="small", artist_embeddings=True, tied_output=False)
+    indices = index_side_tables(cfg, informed.side_information, vocabulary)
+    model = Transformer(cfg, vocabulary_size=len(vocabulary), side=indices, rngs=nnx.Rngs(0))
+    model.head.side["artist"].rows[...] = np.full((5, cfg.embed_dim), 2.0, np.float32)
+    loaded = _load(model, vocabulary, side_information=informed.side_information)
+    assert not np.any(loaded.embed_unseen(["artist:a"], ["album:a"], [0]))
+    assert np.all(loaded.embed_unseen(["artist:a"], ["album:a"], [0], scoring=True) == 2.0)
 
 
 def test_a_model_without_side_tables_says_that_it_cannot_embed_unseen_tracks(saved):

@@ -31,11 +31,18 @@ def test_long_playlist_gives_its_first_tracks_and_no_end():
 
 def test_only_the_first_end_counts_and_what_is_given_does_not():
     tokens = np.array([[START, 7, 8, EOP, EOP], [START, 3, 4, 5, 6], [START, EOP, EOP, EOP, EOP]])
-    questions = ask(Batch(tokens, np.array([0, 2, 0])))
+    questions = ask(Batch(tokens, np.array([0, 2, 0])), causal=True)
     assert questions.inputs.tolist() == tokens[:, :-1].tolist()
     assert questions.labels.tolist() == tokens[:, 1:].tolist()
     assert questions.mask.tolist() == [[True, True, True, False], [False, False, True, True], [True] + [False] * 3]
     assert questions.visible.tolist() == [[True] + [False] * 3, [True, True, True, False], [True] + [False] * 3]
+
+
+def test_without_a_causal_mask_a_given_track_that_comes_again_is_not_asked_for():
+    tokens = np.array([[START, 7, 8, 7, 9, 8], [START, UNK, 8, UNK, 8, EOP]])
+    batch = Batch(tokens, np.array([2, 2]))
+    assert ask(batch, causal=False).mask.tolist() == [[False] * 3 + [True, False], [False, False, True, False, True]]
+    assert ask(batch, causal=True).mask.tolist() == [[False, False, True, True, True]] * 2
 
 
 def test_crop_is_uniform_over_windows():

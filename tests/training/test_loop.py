@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from playlist_pipeline import fingerprint
 from playlist_pipeline.config import ModelConfig
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.model.weights import name_parameters
@@ -247,14 +248,23 @@ def test_other_parameters_start_afresh_beside_it(whole, train, tmp_path):
     ],
 )
 def test_which_parameters_make_another_training(changed, is_same, model_config, make_train_config):
-    def fingerprint(**fields):
+    def identify(**fields):
         config = make_train_config(**fields)
         description = describe_training(
             model_config, config, vocabulary="v", side_information=None, training="t", validation="w"
         )
         return fingerprint_training(description)
 
-    assert (fingerprint(**changed) == fingerprint()) is is_same
+    assert (identify(**changed) == identify()) is is_same
+
+
+def test_the_training_fingerprint_covers_the_code_behind_weights_and_batches(monkeypatch):
+    seen = []
+    find = fingerprint._source_of
+    monkeypatch.setattr(fingerprint, "_source_of", lambda name: seen.append(name) or find(name))
+    fingerprint.code_fingerprint.__wrapped__("playlist_pipeline.training.step")
+    rooms = ("corpus.factorize", "corpus.side_information", "model.transformer", "model.losses", "training.state")
+    assert {f"playlist_pipeline.{name}" for name in (*rooms, "training.data", "training.optimizer")} <= set(seen)
 
 
 def test_changed_data_make_another_training(train, tmp_path, make_playlists):

@@ -70,7 +70,7 @@ def test_loss_is_the_mean_over_positions_that_count(start):
     # With every candidate among the negatives often enough, the sampled loss is the exact one but for its variance.
     recipe, steps, state = start(num_negatives=20_000, correct_bias=False)
     sampled = steps.evaluate(state, BATCH, jax.random.key(0))
-    model, questions = _model(recipe, state), ask(BATCH)
+    model, questions = _model(recipe, state), ask(BATCH, causal=True)
     hidden = predict(model, questions)
     scores = score_labels(hidden, model.scoring(questions.labels))
     losses = full_softmax_loss(hidden, scores, model.scoring.table[...], vocabulary_size=V)
@@ -138,10 +138,19 @@ def test_dense_steps_equal_row_sparse_ones(start):
     np.testing.assert_allclose(*results, atol=1e-4)
 
 
-def test_micro_batches_give_the_gradient_of_the_whole_batch(start):
+@pytest.mark.parametrize(
+    ("shape", "changed"),
+    [
+        ({}, {}),
+        ({"causal": False}, {"share_negatives": False}),
+        ({"tied_output": False}, {"loss": "full_softmax", "optimizer": "dense_adamw"}),
+    ],
+    ids=["shared", "for each position", "full softmax"],
+)
+def test_micro_batches_give_the_gradient_of_the_whole_batch(shape, changed, start):
     tables = []
     for parts in (1, 2):
-        recipe, steps, state = start({"dropout": 0.0}, micro_batches=parts)
+        recipe, steps, state = start({"dropout": 0.0} | shape, micro_batches=parts, **changed)
         for batch in _batches(5):
             state, metrics = steps.train(state, batch)
         tables.append((np.asarray(recipe.extract_model(state).embedding.table[...]), float(metrics.loss)))
@@ -164,11 +173,11 @@ def test_without_a_causal_mask_what_is_asked_for_is_seen_by_nobody(start):
         recipe, _, state = start({"causal": causal})
         model = _model(recipe, state)
         given = np.array([3, 0], np.int32)
-        before = predict(model, ask(Batch(TOKENS, given)))
+        before = predict(model, ask(Batch(TOKENS, given), causal=causal))
         for place in range(4, 7):  # labels of row 0 from its fourth track on
             changed = TOKENS.copy()
             changed[0, place] = 14
-            after = predict(model, ask(Batch(changed, given)))
+            after = predict(model, ask(Batch(changed, given), causal=causal))
             # A causal position predicts the next token; what comes at or before it may be seen.
             seen = slice(0, place) if causal else slice(None)
             np.testing.assert_array_equal(after[0, seen], before[0, seen])

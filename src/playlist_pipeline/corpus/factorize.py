@@ -18,7 +18,7 @@ RANK_TOLERANCE = 1e-6  # squared singular values below this share of the largest
 # Exponents of a playlist's length and a track's count that divide an entry: long playlists and common tracks say less.
 LENGTH_DAMPING = 0.5
 COUNT_DAMPING = 0.25
-MAX_PAIRS = 500_000_000  # of PMI; each takes some 12 bytes, several times over
+MAX_PAIRS = 100_000_000  # of PMI; each takes some 50 bytes
 ALS_SETTINGS = {"regularization": 0.01, "alpha": 10.0, "iterations": 15}
 
 

@@ -19,11 +19,14 @@ SIDE_SCHEMA = pa.schema(
         pa.field("duration_ms", pa.int32()),
     ]
 )
+VOCABULARY_KEY = "vocabulary"
 DURATION_STEP_MS = 30_000
 
 
 def build_side_information(tracks: pa.Table, albums: pa.Table, artists: pa.Table, vocabulary: Vocabulary) -> pa.Table:
     """Return artist, album and duration of every token (``SIDE_SCHEMA``), null for special tokens.
+
+    The schema's metadata name the vocabulary's fingerprint.
 
     Args:
         tracks: ``uri``, ``artist_id``, ``album_id``, ``duration_ms``; row i is track_id i.
@@ -48,13 +51,15 @@ def build_side_information(tracks: pa.Table, albums: pa.Table, artists: pa.Table
         "album_uri": pc.dictionary_encode(albums["uri"].take(rows["album_id"])),
         "duration_ms": rows["duration_ms"],
     }
-    return pa.table(columns).unify_dictionaries().cast(SIDE_SCHEMA)
+    table = pa.table(columns).unify_dictionaries().cast(SIDE_SCHEMA)
+    return table.replace_schema_metadata({VOCABULARY_KEY: vocabulary.fingerprint})
 
 
 class SideInformation:
     """Side information by token; artists and albums are numbered from 1, 0 is an unknown one.
 
     Attributes:
+        vocabulary: The fingerprint of the vocabulary that it belongs to.
         artists: int32 [V], each token's artist.
         albums: int32 [V], its album.
         durations: int32 [V], its duration in ms, 0 for special tokens.
@@ -71,7 +76,9 @@ class SideInformation:
                 f"side_information: columns {', '.join(table.schema.names)} instead of "
                 f"{', '.join(SIDE_SCHEMA.names)}: run the pipeline vocabulary again"
             )
-        table = table.cast(SIDE_SCHEMA).unify_dictionaries().combine_chunks()
+        metadata = table.schema.metadata or {}
+        self.vocabulary = metadata.get(VOCABULARY_KEY.encode(), b"").decode()
+        table = table.cast(SIDE_SCHEMA.with_metadata(metadata)).unify_dictionaries().combine_chunks()
         if not np.array_equal(table["token"].to_numpy(), np.arange(table.num_rows)):
             raise UserError("side_information: tokens must run from 0: run the pipeline vocabulary again")
         self.table = table

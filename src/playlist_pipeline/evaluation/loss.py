@@ -88,7 +88,7 @@ def _sum_losses(
         config: How training samples its loss.
     """
     model: Transformer = nnx.merge(graphdef, params)
-    questions = ask(batch)
+    questions = ask(batch, causal=model.cfg.causal)
     labels = questions.labels
     mask = questions.mask & (jnp.arange(len(labels))[:, None] < num_rows)
     hidden = predict(model, questions)

@@ -18,7 +18,8 @@ from flax import nnx
 
 from playlist_pipeline.config import ModelConfig
 from playlist_pipeline.corpus.side_information import SideInformation, bucket_durations, bucket_popularity
-from playlist_pipeline.corpus.vocabulary import Vocabulary
+from playlist_pipeline.corpus.vocabulary import SPECIALS, Vocabulary
+from playlist_pipeline.errors import UserError
 
 ROWS_AT_A_TIME = 65_536
 
@@ -186,17 +187,32 @@ def scatter_rows(table: jax.Array, ids: jax.Array, rows: jax.Array) -> jax.Array
 
 
 def index_side_tables(cfg: ModelConfig, side: SideInformation | None, vocabulary: Vocabulary) -> dict[str, SideIndex]:
-    """Return what the side tables that ``cfg`` asks for are about; without side information there are none."""
+    """Return what the side tables that ``cfg`` asks for are about; without side information there are none.
+
+    Special tokens share a last row of their own. Row 0, an unknown artist or a track that was never counted, is then
+    trained by nothing and stays zero: what is learned about ``<eop>`` must not be said of unknown tracks.
+
+    Raises:
+        UserError: The side information belongs to another vocabulary.
+    """
     popularity, duration = cfg.popularity_buckets, cfg.duration_buckets
     indices: dict[str, SideIndex] = {}
     if side is None:
         return indices
+    if side.vocabulary != vocabulary.fingerprint:
+        raise UserError("side_information belongs to another vocabulary: run the pipeline vocabulary again")
     if cfg.artist_embeddings:
-        indices["artist"] = SideIndex(side.artists, side.num_artists)
+        indices["artist"] = _set_specials_apart(side.artists, side.num_artists)
     if cfg.album_embeddings:
-        indices["album"] = SideIndex(side.albums, side.num_albums)
+        indices["album"] = _set_specials_apart(side.albums, side.num_albums)
     if popularity:
-        indices["popularity"] = SideIndex(bucket_popularity(vocabulary.counts, popularity), popularity)
+        indices["popularity"] = _set_specials_apart(bucket_popularity(vocabulary.counts, popularity), popularity)
     if duration:
-        indices["duration"] = SideIndex(bucket_durations(side.durations, duration), duration)
+        indices["duration"] = _set_specials_apart(bucket_durations(side.durations, duration), duration)
     return indices
+
+
+def _set_specials_apart(row_of: np.ndarray, num_rows: int) -> SideIndex:
+    row_of = row_of.copy()
+    row_of[: len(SPECIALS)] = num_rows
+    return SideIndex(row_of, num_rows + 1)

@@ -95,8 +95,8 @@ def score_negatives(hidden: jax.Array, negative_rows: jax.Array) -> jax.Array:
 
 
 def score_labels(hidden: jax.Array, label_rows: jax.Array) -> jax.Array:
-    """Return the logits [B, T] of each position's own row [B, T, D]."""
-    return jnp.sum(hidden.astype(jnp.float32) * label_rows, axis=-1)
+    """Return the logits [B, T] of each position's own row [B, T, D], which is rounded to hidden's type as all are."""
+    return jnp.sum(hidden.astype(jnp.float32) * label_rows.astype(hidden.dtype).astype(jnp.float32), axis=-1)
 
 
 def sampled_softmax_loss(

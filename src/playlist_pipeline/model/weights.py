@@ -55,7 +55,12 @@ class LoadedModel:
     side_information: SideInformation | None = None
 
     def embed_unseen(
-        self, artist_uris: Sequence[str], album_uris: Sequence[str], durations_ms: Sequence[int]
+        self,
+        artist_uris: Sequence[str],
+        album_uris: Sequence[str],
+        durations_ms: Sequence[int],
+        *,
+        scoring: bool = False,
     ) -> jax.Array:
         """Return vectors of tracks that training has never seen, from what else is known of them: float32 [n, D].
 
@@ -63,6 +68,8 @@ class LoadedModel:
             artist_uris: Of each track; one that training has not seen either counts as unknown.
             album_uris: Likewise.
             durations_ms: Likewise.
+            scoring: Return the vectors that hidden states are multiplied with, not those that the model reads; with a
+                tied output they are the same.
 
         Raises:
             UserError: The model has no side tables.
@@ -78,7 +85,8 @@ class LoadedModel:
             "popularity": lambda: np.zeros(len(artist_uris), np.int32),
             "duration": lambda: bucket_durations(np.asarray(durations_ms), cfg.duration_buckets),
         }
-        return self.model.embedding.embed_unseen({name: rows[name]() for name in list_side_tables(cfg)})
+        embedding = self.model.scoring if scoring else self.model.embedding
+        return embedding.embed_unseen({name: rows[name]() for name in list_side_tables(cfg)})
 
 
 def name_parameters(model: nnx.Module) -> dict[str, nnx.Variable]:

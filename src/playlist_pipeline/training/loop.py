@@ -17,7 +17,6 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from playlist_pipeline.config import ModelConfig, TrainConfig
-from playlist_pipeline.corpus.factorize import FACTORIZATIONS
 from playlist_pipeline.corpus.sequences import Playlists
 from playlist_pipeline.corpus.side_information import SideInformation
 from playlist_pipeline.corpus.vocabulary import Vocabulary
@@ -41,8 +40,8 @@ from playlist_pipeline.training.data import (
 from playlist_pipeline.training.devices import is_first_process, is_true_anywhere, make_mesh
 from playlist_pipeline.training.history import History, HistoryRow, load_history
 from playlist_pipeline.training.optimizer import make_schedule
-from playlist_pipeline.training.state import TrainState, split_seed, start_from_vectors
-from playlist_pipeline.training.step import CompiledSteps, Recipe, StepMetrics, make_recipe
+from playlist_pipeline.training.state import TrainState, split_seed
+from playlist_pipeline.training.step import CompiledSteps, StepMetrics, make_first_state, make_recipe
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +171,9 @@ def _train_or_resume(
     steps = CompiledSteps(recipe, make_mesh(batch_size=train_config.batch_size // train_config.micro_batches))
     batches = iter(make_training_batches(training, model_config=model_config, config=train_config))
     with checkpoints.run(fingerprint, description, keep_checkpoints=train_config.keep_checkpoints) as run:
-        state = run.restore(steps.abstract_state, batches) or make_first_state(recipe, steps, training, vocabulary)
+        state = run.restore(steps.abstract_state, batches) or steps.place_state(
+            make_first_state(recipe, training, vocabulary)
+        )
         if run.finished is not None and int(state.step) == total_steps:
             logger.info("training %s is finished (%d steps): skipped", run.folder.name, total_steps)
         else:
@@ -206,16 +207,6 @@ def _train_or_resume(
             meta={"train": train_config.to_dict(), "training_fingerprint": fingerprint},
         )
         return TrainResult(model=loaded, history=load_history(run.history_path), summary=run.finished or {})
-
-
-def make_first_state(recipe: Recipe, steps: CompiledSteps, training: Playlists, vocabulary: Vocabulary) -> TrainState:
-    """Return the state before the first step, on the devices: random, or with track vectors from the training part."""
-    state = recipe.make_state()
-    if (init := recipe.config.embedding_init) != "normal":
-        width = recipe.model_config.embed_dim
-        vectors = FACTORIZATIONS[init](training, len(vocabulary), width, seed=recipe.config.seed)
-        state = start_from_vectors(state, vectors, vocabulary, graphdef=recipe.graphdef, row_of=recipe.fixed.row_of)
-    return steps.place_state(state)
 
 
 def run_steps(

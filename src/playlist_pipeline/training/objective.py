@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from playlist_pipeline.config import TrainConfig
-from playlist_pipeline.corpus.vocabulary import EOP
+from playlist_pipeline.corpus.vocabulary import EOP, SPECIALS
 from playlist_pipeline.model.losses import (
     NegativeSampler,
     count_candidates,
@@ -57,11 +57,12 @@ class Negatives(NamedTuple):
     label_log_q: jax.Array
 
 
-def ask(batch: Batch) -> Questions:
+def ask(batch: Batch, *, causal: bool) -> Questions:
     """Return the questions of a batch.
 
     Position t is to predict token t + 1. It counts up to and including the first ``<eop>`` label, and from
-    ``num_given`` on: the given tracks themselves are not asked for.
+    ``num_given`` on: the given tracks themselves are not asked for. Without a causal mask a track that is given, and
+    comes again, is not asked for either, as its predictor sees it.
     """
     tokens, num_given = jnp.asarray(batch.tokens), jnp.asarray(batch.num_given)
     inputs, labels = tokens[:, :-1], tokens[:, 1:]
@@ -69,7 +70,12 @@ def ask(batch: Batch) -> Questions:
     place = jnp.arange(inputs.shape[1])
     given = num_given[:, None]
     mask = (jnp.cumsum(is_end, axis=1) - is_end == 0) & (place >= given)
-    return Questions(inputs, place <= given, num_given, labels, mask)
+    visible = place <= given
+    if not causal:
+        seen = jnp.where(visible, inputs, -1)[:, None, :]  # [B, 1, T]
+        comes_again = jnp.any(labels[:, :, None] == seen, axis=-1)
+        mask &= ~comes_again | (labels < len(SPECIALS))
+    return Questions(inputs, visible, num_given, labels, mask)
 
 
 def draw_negatives(

@@ -228,11 +228,18 @@ def update_tables(
 ) -> Tables:
     """Return whole tables after update number ``step`` by dense gradients [V, D]; unchanged if not ``finite``."""
     updated = {}
-    for name, table in tables.items():
+    for number, (name, table) in enumerate(tables.items()):
         # Choosing between old and new tables would hold both; with a gate the tables are updated in place.
         gradient = jnp.where(finite, gradients[name], 0.0)
         updated[name] = Table(
-            *row_rule.update(table.values, table.slots, gradient, step, key, gate=finite.astype(jnp.float32))
+            *row_rule.update(
+                table.values,
+                table.slots,
+                gradient,
+                step,
+                jax.random.fold_in(key, number),
+                gate=finite.astype(jnp.float32),
+            )
         )
     return updated
 

@@ -15,6 +15,9 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
 from playlist_pipeline.config import ModelConfig, TrainConfig
+from playlist_pipeline.corpus.factorize import FACTORIZATIONS
+from playlist_pipeline.corpus.sequences import Playlists
+from playlist_pipeline.corpus.vocabulary import Vocabulary
 from playlist_pipeline.model.embedding import SideIndex, compact
 from playlist_pipeline.model.losses import NegativeSampler, make_sampler
 from playlist_pipeline.model.transformer import Transformer
@@ -32,6 +35,7 @@ from playlist_pipeline.training.state import (
     pad_side,
     read_rows,
     split_model,
+    start_from_vectors,
     update_rows,
     update_tables,
     write_rows,
@@ -130,6 +134,15 @@ def make_recipe(
         side=side,
         fixed=Fixed(row_of, make_sampler(counts, config.popularity_share)),
     )
+
+
+def make_first_state(recipe: Recipe, training: Playlists, vocabulary: Vocabulary) -> TrainState:
+    """Return the state before the first step: random, or with track vectors from the training part."""
+    state = recipe.make_state()
+    if (init := recipe.config.embedding_init) == "normal":
+        return state
+    vectors = FACTORIZATIONS[init](training, len(vocabulary), recipe.model_config.embed_dim, seed=recipe.config.seed)
+    return start_from_vectors(state, vectors, vocabulary, graphdef=recipe.graphdef, row_of=recipe.fixed.row_of)
 
 
 class StepMetrics(NamedTuple):
@@ -304,7 +317,7 @@ def pose(
 ) -> tuple[Localised, Tables, Weights]:
     """Return a batch with its negatives, the rows of the tables that it needs, caught up, and all weights."""
     config = recipe.config
-    questions, negatives, whole = ask(batch), None, {}
+    questions, negatives, whole = ask(batch, causal=recipe.model_config.causal), None, {}
     if config.loss == "full_softmax":
         scoring = "head." if "head.table" in state.tables else "embedding."
         whole = {name: table.values for name, table in state.tables.items() if name.startswith(scoring)}
