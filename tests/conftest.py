@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 
 Playlist = dict[str, Any]
+
+# Tiny models run for milliseconds and compile for seconds: LLVM need not optimise them. XLA's own passes stay on.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
 
 def _make_track(number: int, *, position: int = 0) -> Playlist:

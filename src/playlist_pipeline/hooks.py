@@ -4,6 +4,7 @@ import difflib
 import json
 import logging
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,6 +50,11 @@ class ParameterHooks:
                 raise UserError(f"parameter {name} is unknown: {hint}")
         for key in CONFIG_CLASSES:
             make_config(key, parameters.get(key, {}))
+        if parameters["train"]["embedding_init"] == "als" and find_spec("implicit") is None:
+            raise UserError(
+                "parameter train.embedding_init = 'als' needs the package implicit: install playlist_pipeline[als], "
+                "or give another"
+            )
 
 
 class ManifestHooks:

@@ -128,12 +128,11 @@ def test_four_steps_and_two_in_another_process_equal_six(
 @pytest.mark.parametrize(
     "changed",
     [
-        {"moment_dtype": "bfloat16", "popularity_share": 0.5, "clip_norm": 0.5},
-        {"optimizer": "adagrad", "table_learning_rate": 0.1, "micro_batches": 2, "share_negatives": False},
-        {"optimizer": "dense_adamw", "loss": "full_softmax"},
-        {"optimizer": "lazy_adamw", "schedule": "cosine", "warmup_steps": 2, "loss": "gbce", "seed_sets": True},
+        {"moment_dtype": "bfloat16", "popularity_share": 0.5, "clip_norm": 0.5, "schedule": "cosine"},
+        {"optimizer": "adagrad", "micro_batches": 2, "share_negatives": False, "loss": "gbce", "seed_sets": True},
+        {"optimizer": "dense_adamw", "loss": "full_softmax", "warmup_steps": 2},
     ],
-    ids=lambda changed: changed.get("optimizer", "adamw"),
+    ids=["bfloat16 moments", "adagrad", "full softmax"],
 )
 def test_an_interrupted_training_equals_a_whole_one_under_every_rule(changed, train, tmp_path):
     with pytest.raises(TrainingInterrupted):
