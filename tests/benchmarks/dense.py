@@ -50,8 +50,9 @@ class DenseSteps:
 
     def start(self, state: TrainState) -> DenseState:
         """Return the dense state with the weights of a first state, whose memory may be given up."""
-        weights = Weights(state.params, {name: table.values for name, table in state.tables.items()})
-        return DenseState(weights, self._optimizer.init(weights), state.key, jnp.zeros((), jnp.int32))
+        weights, key = Weights(state.params, {name: table.values for name, table in state.tables.items()}), state.key
+        del state  # and with it the row rule's moments, before others are made
+        return DenseState(weights, self._optimizer.init(weights), key, jnp.zeros((), jnp.int32))
 
     def extract_model(self, state: DenseState) -> Transformer:
         """Return the model, without the tables' padding."""
