@@ -1,4 +1,4 @@
-"""The transformer over tracks: configuration, helpers, blocks, model, in this order.
+"""The transformer over tracks: helpers, blocks, model, folding of side tables, in this order.
 
 Shape letters: B playlists, T tokens, D embed_dim, H heads, K = D / H, F feedforward_dim, V vocabulary.
 
