@@ -56,8 +56,8 @@ class DenseSteps:
 
     def extract_model(self, state: DenseState) -> Transformer:
         """Return the model, without the tables' padding."""
-        size = self._recipe.vocabulary_size
-        tables = {name: v[:size] if name.endswith(".table") else v for name, v in state.weights.tables.items()}
+        num_rows = self._recipe.num_rows
+        tables = {name: table[: num_rows[name]] for name, table in state.weights.tables.items()}
         return merge_model(self._recipe.graphdef, state.weights.params, tables, self._recipe.fixed.row_of)
 
     def _step(self, state: DenseState, batch: Batch) -> tuple[DenseState, jax.Array]:

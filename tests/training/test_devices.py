@@ -10,13 +10,13 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import pyarrow as pa
 import pytest
 from recipes import make_model_config, make_train_config
+from train_script import train
 
-from playlist_pipeline.corpus.vocabulary import SPECIALS, Vocabulary
+from playlist_pipeline.corpus.vocabulary import SPECIALS
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.training import CheckpointStore, TrainingInterrupted, train_model
+from playlist_pipeline.training import TrainingInterrupted
 from playlist_pipeline.training.devices import make_mesh
 
 V = 1500
@@ -53,23 +53,9 @@ def given():
     }
 
 
-def _train_here(given, root, stop_after=0):
+def _train_here(given, root, **more):
     """Train on this process's one device."""
-    left = [stop_after]
-
-    def should_stop():
-        left[0] -= 1
-        return left[0] == 0
-
-    return train_model(
-        *([np.array(playlist, np.int32) for playlist in given[part]] for part in ("training", "validation")),
-        Vocabulary(pa.array(given["uris"]), np.array(given["counts"])),
-        model_config=make_model_config(**given["model"]),
-        train_config=make_train_config(**given["train"]),
-        checkpoints=CheckpointStore(root),
-        should_stop=should_stop,
-        progress=False,
-    )
+    return train(given | {"root": str(root)} | more)
 
 
 def _run_script(given, root, **more):

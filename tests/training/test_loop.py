@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from train_script import StopAfter
 
 from playlist_pipeline import fingerprint
 from playlist_pipeline.config import ModelConfig
@@ -18,17 +19,6 @@ from playlist_pipeline.errors import UserError
 from playlist_pipeline.model.weights import name_parameters
 from playlist_pipeline.training.checkpoints import CheckpointStore, describe_training, fingerprint_training
 from playlist_pipeline.training.loop import TrainingInterrupted, catch_stop_signals, train_model
-
-
-class StopAfter:
-    """Says stop when it is asked for the n-th time."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    def __call__(self):
-        self.left -= 1
-        return self.left == 0
 
 
 @pytest.fixture

@@ -7,48 +7,58 @@ Prints one with the losses.
 
 import json
 import sys
+from typing import Any
 
 import jax
 import numpy as np
 import pyarrow as pa
 
+from playlist_pipeline.config import ModelConfig, TrainConfig
+from playlist_pipeline.corpus.vocabulary import Vocabulary
+from playlist_pipeline.training import CheckpointStore, TrainingInterrupted, TrainResult, train_model
+
+
+class StopAfter:
+    """Says stop when it is asked for the n-th time; with 0 never."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+def train(given: dict[str, Any]) -> TrainResult:
+    """Train as told."""
+    return train_model(
+        *([np.array(playlist, np.int32) for playlist in given[part]] for part in ("training", "validation")),
+        Vocabulary(pa.array(given["uris"]), np.array(given["counts"])),
+        model_config=ModelConfig(**given["model"]),
+        train_config=TrainConfig(**given["train"]),
+        checkpoints=CheckpointStore(given["root"]),
+        should_stop=StopAfter(given.get("stop_after", 0)),
+        progress=False,
+    )
+
 
 def main() -> None:
-    """Train."""
+    """Do what standard input says."""
     given = json.load(sys.stdin)
     if "devices" in given:
         jax.config.update("jax_num_cpu_devices", given["devices"])
     if "processes" in given:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(given["address"], given["processes"], given["process"])
-
-    from playlist_pipeline.config import ModelConfig, TrainConfig  # noqa: PLC0415
-    from playlist_pipeline.corpus.vocabulary import Vocabulary  # noqa: PLC0415
-    from playlist_pipeline.training import CheckpointStore, TrainingInterrupted, train_model  # noqa: PLC0415
-
-    left = given.get("stop_after", 0)
-
-    def should_stop() -> bool:
-        nonlocal left
-        left -= 1
-        return left == 0
-
+    found: dict[str, Any] = {"devices": jax.device_count()}
     try:
-        result = train_model(
-            *([np.array(playlist, np.int32) for playlist in given[part]] for part in ("training", "validation")),
-            Vocabulary(pa.array(given["uris"]), np.array(given["counts"])),
-            model_config=ModelConfig(**given["model"]),
-            train_config=TrainConfig(**given["train"]),
-            checkpoints=CheckpointStore(given["root"]),
-            should_stop=should_stop,
-            progress=False,
-        )
+        result = train(given)
     except TrainingInterrupted:
-        sys.stdout.write(json.dumps({"devices": jax.device_count()}))
-        return
-    table = np.asarray(result.model.model.embedding.table[...])
-    losses = result.history["loss"].tolist()
-    sys.stdout.write(json.dumps({"devices": jax.device_count(), "loss": losses, "table": table.tolist()}))
+        pass
+    else:
+        table = np.asarray(result.model.model.embedding.table[...])
+        found |= {"loss": result.history["loss"].tolist(), "table": table.tolist()}
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":

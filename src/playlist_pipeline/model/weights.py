@@ -198,7 +198,7 @@ def _read_side_information(folder: Path, vocabulary: Vocabulary) -> SideInformat
         side = SideInformation(pq.read_table(folder / SIDE_FILE))
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{folder / SIDE_FILE} is no readable Parquet file: save the model again") from error
-    if side.table.num_rows != len(vocabulary):
+    if side.vocabulary != vocabulary.fingerprint:
         raise UserError(f"{folder / SIDE_FILE} does not fit {VOCABULARY_FILE}: keep the files of one model together")
     return side
 

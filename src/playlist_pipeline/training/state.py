@@ -114,11 +114,6 @@ def pad_rows(num_rows: int) -> int:
     return -(-num_rows // ROW_MULTIPLE) * ROW_MULTIPLE
 
 
-def pad_side(side: Mapping[str, SideIndex]) -> dict[str, SideIndex]:
-    """Return side indices with the rows of their tables padded."""
-    return {name: SideIndex(index.row_of, pad_rows(index.num_rows)) for name, index in side.items()}
-
-
 def make_state(
     model_config: ModelConfig,
     *,
@@ -131,9 +126,8 @@ def make_state(
     """Return the state before the first step; all in it follows from ``seed``. Tables have their rows padded."""
     keys = split_seed(seed)
     rngs = nnx.Rngs(params=keys.weights)
-    parts = split_model(
-        Transformer(model_config, vocabulary_size=pad_rows(vocabulary_size), side=pad_side(side), rngs=rngs)
-    )
+    padded = {name: SideIndex(index.row_of, pad_rows(index.num_rows)) for name, index in side.items()}
+    parts = split_model(Transformer(model_config, vocabulary_size=pad_rows(vocabulary_size), side=padded, rngs=rngs))
     tables = {name: Table(values, row_rule.init(values)) for name, values in parts.tables.items()}
     return TrainState(
         step=jnp.zeros((), jnp.int32),

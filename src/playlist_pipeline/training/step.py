@@ -31,8 +31,6 @@ from playlist_pipeline.training.state import (
     finish_tables,
     make_state,
     merge_model,
-    pad_rows,
-    pad_side,
     read_rows,
     split_model,
     start_from_vectors,
@@ -64,6 +62,7 @@ class Recipe(NamedTuple):
         optimizer: Updates all but the tables.
         row_rule: Updates rows of the tables: those that a batch needs, or all if ``config.optimizer`` is dense.
         side: What the side tables are about.
+        num_rows: The rows of each table by dotted path, without padding.
         fixed: What steps read.
     """
 
@@ -73,6 +72,7 @@ class Recipe(NamedTuple):
     optimizer: optax.GradientTransformation
     row_rule: RowRule
     side: Mapping[str, SideIndex]
+    num_rows: Mapping[str, int]
     fixed: Fixed
 
     @property
@@ -93,12 +93,10 @@ class Recipe(NamedTuple):
 
     def extract_model(self, state: TrainState) -> Transformer:
         """Return the trained model, all rows caught up and the padding gone; the state's tables are given up."""
-        num_rows = {"table": self.vocabulary_size} | {name: index.num_rows for name, index in self.side.items()}
-        tables = {}
-        for name, values in finish_tables(state, self.row_rule).items():
-            below = name.split(".")[1:]  # table, or side, NAME, rows
-            kept = values[: num_rows[below[0] if len(below) == 1 else below[1]]]
-            tables[name] = jax.device_put(kept, state.step.sharding)  # every process has it whole
+        tables = {
+            name: jax.device_put(values[: self.num_rows[name]], state.step.sharding)  # every process has it whole
+            for name, values in finish_tables(state, self.row_rule).items()
+        }
         return merge_model(self.graphdef, state.params, tables, self.fixed.row_of)
 
 
@@ -121,7 +119,7 @@ def make_recipe(
     """
     side = side or {}
     outline = nnx.eval_shape(
-        lambda: Transformer(model_config, vocabulary_size=pad_rows(len(counts)), side=pad_side(side), rngs=nnx.Rngs(0))
+        lambda: Transformer(model_config, vocabulary_size=len(counts), side=side, rngs=nnx.Rngs(0))
     )
     parts = split_model(outline)
     row_of = {name: jnp.asarray(side[name.split(".")[-2]].row_of, jnp.int32) for name in parts.row_of}
@@ -132,6 +130,7 @@ def make_recipe(
         optimizer=make_optimizer(config, total_steps),
         row_rule=make_row_rule(config, total_steps),
         side=side,
+        num_rows={name: table.shape[0] for name, table in parts.tables.items()},
         fixed=Fixed(row_of, make_sampler(counts, config.popularity_share)),
     )
 
