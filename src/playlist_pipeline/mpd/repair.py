@@ -47,7 +47,15 @@ from typing import Any
 import pyarrow as pa
 
 from playlist_pipeline.mpd.archive import Slice
-from playlist_pipeline.mpd.schema import COLLABORATIVE, OPTIONAL_PLAYLIST_FIELDS, PLAYLIST_FIELDS, TRACK_FIELDS
+from playlist_pipeline.mpd.fields import (
+    Defect,
+    MalformedJSONError,
+    find_layout_defect,
+    find_playlist_defects,
+    find_value_defect,
+    parse_json,
+)
+from playlist_pipeline.mpd.schema import OPTIONAL_PLAYLIST_FIELDS, PLAYLIST_FIELDS, TRACK_FIELDS
 
 
 @dataclass(frozen=True)
@@ -197,13 +205,7 @@ def replace_lone_surrogates(data: bytes | bytearray) -> tuple[bytes, int]:
     return data, replaced
 
 
-_REPEATED = object()
-_TYPE_NAMES = {str: "text", bool: "a boolean", int: "an integer", float: "a decimal number", list: "a list"}
-_TYPE_NAMES |= {dict: "an object", type(None): "null"}
 _SUMMED = ("num_tracks", "num_albums", "num_artists", "duration_ms")
-
-Defect = tuple[str, str, str]
-"""Kind, field and text of a defect."""
 
 
 def examine_slice(data: bytes | bytearray, part: Slice, earlier: Mapping[int, str], findings: Findings) -> bytes | None:
@@ -223,15 +225,12 @@ def examine_slice(data: bytes | bytearray, part: Slice, earlier: Mapping[int, st
         findings.add(Problem(kind, part.name, None, None, text))
 
     try:
-        content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_mark_repeated)
-    except (ValueError, RecursionError) as error:
-        refuse("broken_json", _describe_json_error(data, error))
+        content = parse_json(data)
+    except MalformedJSONError as error:
+        refuse("broken_json", str(error))
         return None
-    if not isinstance(content, dict) or not isinstance(content.get("playlists"), list):
-        refuse("wrong_layout", "not an object with a list of playlists")
-        return None
-    if "playlists" in content.get(_REPEATED, ()):
-        refuse("wrong_layout", "more than one list of playlists")
+    if layout_defect := find_layout_defect(content):
+        refuse("wrong_layout", layout_defect)
         return None
     if not isinstance(content.get("info"), dict):
         findings.add(Problem("missing_info", part.name, None, "info", "no such object"))
@@ -245,30 +244,12 @@ def examine_slice(data: bytes | bytearray, part: Slice, earlier: Mapping[int, st
     return json.dumps({"info": {}, "playlists": playlists}).encode()
 
 
-def _mark_repeated(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
-    value: dict[Any, Any] = dict(pairs)
-    if len(value) != len(pairs):
-        names = Counter(name for name, _ in pairs)
-        value[_REPEATED] = [name for name, times in names.items() if times > 1]
-    return value
-
-
-def _describe_json_error(data: bytes | bytearray, error: Exception) -> str:
-    if not data.strip():
-        return "the file is empty"
-    if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg.removesuffix(' at')} at line {error.lineno} column {error.colno}"
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8 at byte {error.start}"
-    return "not JSON that can be read: " + ("nested too deep" if isinstance(error, RecursionError) else "a huge number")
-
-
 def _examine_playlist(
     playlist: Any, index: int, part: Slice, known: Mapping[int, str], findings: Findings
 ) -> dict[str, Any] | None:
     """Return the playlist's known fields, repaired, or None if it is to be skipped."""
     pid = playlist.get("pid") if isinstance(playlist, dict) else None
-    if _find_value_defect(pid, pa.int32()):
+    if find_value_defect(pid, pa.int32()):
         pid = None
     prefix = "" if pid is not None else f"playlists[{index}]"
 
@@ -296,65 +277,11 @@ def _examine_playlist(
 
 
 def _find_defects(playlist: Any) -> Iterator[Defect]:
-    """Find what makes a playlist unusable; of its tracks, the first defect of each field."""
-    if not isinstance(playlist, dict):
-        yield "wrong_type", "", f"{_TYPE_NAMES[type(playlist)]} instead of an object"
-        return
+    """Find what makes a playlist unusable."""
     fields = {**PLAYLIST_FIELDS, **OPTIONAL_PLAYLIST_FIELDS}
-    yield from _find_field_defects(playlist, fields, also="tracks")
-    tracks = playlist.get("tracks")
-    if not isinstance(tracks, list):
-        missing = tracks is None
-        text = _name_missing(playlist, "tracks") if missing else f"{_TYPE_NAMES[type(tracks)]} instead of a list"
-        yield "missing_field" if missing else "wrong_type", "tracks", text
-        return
-    if not tracks:
+    yield from find_playlist_defects(playlist, fields, TRACK_FIELDS, optional=OPTIONAL_PLAYLIST_FIELDS)
+    if isinstance(playlist, dict) and playlist.get("tracks") == []:
         yield "empty_playlist", "tracks", "no tracks"
-    named: set[str] = set()
-    for position, track in enumerate(tracks):
-        if not isinstance(track, dict):
-            yield "wrong_type", f"tracks[{position}]", f"{_TYPE_NAMES[type(track)]} instead of an object"
-            return
-        for kind, name, text in _find_field_defects(track, TRACK_FIELDS):
-            if name not in named:
-                named.add(name)
-                yield kind, f"tracks[{position}].{name}", text
-
-
-def _find_field_defects(value: dict[Any, Any], fields: Mapping[str, pa.DataType], also: str = "") -> Iterator[Defect]:
-    for name in value.get(_REPEATED, ()):
-        if name in fields or name == also:
-            yield "repeated_field", name, "occurs more than once"
-    for name, wanted in fields.items():
-        if value.get(name) is None:
-            if name not in OPTIONAL_PLAYLIST_FIELDS:
-                yield "missing_field", name, _name_missing(value, name)
-            continue
-        defect = _find_value_defect(value[name], wanted)
-        if defect:
-            yield defect[0], name, defect[1]
-        elif name == "collaborative" and value[name] not in COLLABORATIVE:
-            yield "wrong_type", name, f'{_shorten(value[name])} instead of "true" or "false"'
-
-
-def _find_value_defect(value: Any, wanted: pa.DataType) -> tuple[str, str] | None:
-    if wanted == pa.string():
-        return None if isinstance(value, str) else ("wrong_type", f"{_TYPE_NAMES[type(value)]} instead of text")
-    if type(value) is not int:
-        return "wrong_type", f"{_TYPE_NAMES[type(value)]} instead of an integer"
-    bits = wanted.bit_width
-    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
-        return "out_of_range", f"{_shorten(value)} does not fit in {bits} bits"
-    return None
-
-
-def _name_missing(value: dict[Any, Any], name: str) -> str:
-    return "null" if name in value else "missing"
-
-
-def _shorten(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _repair_positions(playlist: dict[str, Any]) -> Iterator[Defect]:
