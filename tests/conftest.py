@@ -109,6 +109,49 @@ def _make_archive(folder: Path, playlists: list[Playlist] | None = None, slice_s
     return _write_archive(folder, files, **options)
 
 
+# Whether the title is given, how many tracks, and whether those are drawn at random: RecSys Challenge 2018.
+SCENARIOS = [
+    (True, 0, False),
+    (True, 1, False),
+    (True, 5, False),
+    (False, 5, False),
+    (True, 10, False),
+    (False, 10, False),
+    (True, 25, False),
+    (True, 25, True),
+    (True, 100, False),
+    (True, 100, True),
+]
+
+
+def _make_challenge_set(playlists: list[Playlist]) -> dict[str, Any]:
+    """Challenge set that cuts the playlists by the scenarios in turn; one track or more of each is held out."""
+    rng = np.random.default_rng(0)
+    cut = []
+    for index, playlist in enumerate(playlists):
+        has_title, num_seeds, is_random = SCENARIOS[index % len(SCENARIOS)]
+        length = len(playlist["tracks"])
+        order = rng.permutation(length) if is_random else np.arange(length)
+        places = sorted(order[: min(num_seeds, length - 1)].tolist())
+        cut.append(
+            {
+                **({"name": playlist["name"]} if has_title else {}),
+                "num_holdouts": length - len(places),
+                "pid": 1_000_000 + playlist["pid"],
+                "num_tracks": length,
+                "tracks": [playlist["tracks"][place] for place in places],
+                "num_samples": len(places),
+            }
+        )
+    return {"date": "2018-01-16 08:47:28.198015", "version": "v1", "playlists": cut}
+
+
+@pytest.fixture(scope="session")
+def make_challenge_set() -> Callable[[list[Playlist]], dict[str, Any]]:
+    """Give ``make_challenge_set(playlists)``, pids from 1,000,000 on."""
+    return _make_challenge_set
+
+
 @pytest.fixture(scope="session")
 def make_track() -> Callable[..., Playlist]:
     """Give ``make_track(number, *, position=0)``."""
@@ -184,8 +227,9 @@ def _run_pipeline(
         def before_node_run(self, node: Any) -> None:
             self.nodes.append(node.name)
 
-    merged = {key: TINY_PARAMETERS.get(key, {}) | parameters.get(key, {}) for key in TINY_PARAMETERS | parameters}
     places = {"archive": str(archive), "workspace": str(workspace)}
+    places |= {key: parameters.pop(key) for key in ("challenge_set", "submission") if key in parameters}
+    merged = {key: TINY_PARAMETERS.get(key, {}) | parameters.get(key, {}) for key in TINY_PARAMETERS | parameters}
     bootstrap_project(PROJECT)
     watcher = Watcher()
     with KedroSession.create(PROJECT, runtime_params=places | merged) as session:

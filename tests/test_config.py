@@ -59,6 +59,11 @@ def test_overlays_name_known_parameters_only(path: Path) -> None:
         ("evaluate", "baselines", ["magic"], "a list of item_knn, popularity"),
         ("generate", "temperature", 0, "a positive number"),
         ("generate", "seeds", ["one"], "a value of type tuple[tuple[str, ...], ...]"),
+        ("challenge", "track", "Main", "one of main, creative"),
+        ("challenge", "team", "one, two", "a name on one line, without commas"),
+        ("challenge", "team", "", "a name on one line, without commas"),
+        ("challenge", "team", None, "a value of type str"),
+        ("challenge", "mail", "me@example.org\n", "an address on one line, without commas"),
     ],
 )
 def test_bad_values_are_refused_with_key_value_and_what_is_allowed(key, name, value, allowed) -> None:

@@ -407,6 +407,33 @@ class GenerateConfig(Config):
         self._require("temperature", self.temperature > 0, "a positive number")
 
 
+CHALLENGE_TRACKS = ("main", "creative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChallengeConfig(Config):
+    """Who hands in a submission.
+
+    Attributes:
+        team: Name of the team.
+        track: ``main`` (learned from the challenge's data alone) or ``creative`` (from other data too).
+        mail: Address of the team.
+    """
+
+    KEY = "challenge"
+    team: str
+    track: str
+    mail: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_one_of("track", CHALLENGE_TRACKS)
+        for name, allowed in (("team", "a name"), ("mail", "an address")):
+            value = getattr(self, name)
+            fits = value.isprintable() and value == value.strip() and value and "," not in value
+            self._require(name, bool(fits), f"{allowed} on one line, without commas")
+
+
 CONFIG_CLASSES: dict[str, type[Config]] = {
     cls.KEY: cls
     for cls in (
@@ -417,6 +444,7 @@ CONFIG_CLASSES: dict[str, type[Config]] = {
         TrainConfig,
         EvaluateConfig,
         GenerateConfig,
+        ChallengeConfig,
     )
 }
 

@@ -1,5 +1,7 @@
 """The star schema that an archive becomes."""
 
+import re
+
 import pyarrow as pa
 
 
@@ -69,6 +71,19 @@ PLAYLIST_FIELDS: dict[str, pa.DataType] = {
 }
 OPTIONAL_PLAYLIST_FIELDS: dict[str, pa.DataType] = {"description": pa.string()}
 COLLABORATIVE = {"true": True, "false": False}
+
+# What is read of a challenge set; its other fields are left alone.
+CHALLENGE_PLAYLIST_FIELDS: dict[str, pa.DataType] = {
+    "pid": pa.int32(),
+    "name": pa.string(),
+    "num_tracks": pa.int32(),
+    "num_samples": pa.int32(),
+    "num_holdouts": pa.int32(),
+}
+OPTIONAL_CHALLENGE_FIELDS = ("name",)
+CHALLENGE_TRACK_FIELDS: dict[str, pa.DataType] = {"pos": pa.int32(), "track_uri": pa.string()}
+TRACK_URI = re.compile(r"spotify:track:[^:]{22}")
+"""A track's URI by the rules of the challenge: three fields, the last of 22 characters."""
 
 SLICE_JSON_SCHEMA = pa.schema(
     [
