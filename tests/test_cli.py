@@ -68,6 +68,18 @@ def test_missing_archive_is_one_line(kedro_run, tmp_path: Path) -> None:
     assert f"{tmp_path}/none.zip" in output
 
 
+@pytest.mark.parametrize("pipeline", ["challenge", "verify"])
+def test_missing_challenge_set_is_one_line(kedro_run, finished_workspace, tmp_path: Path, pipeline: str) -> None:
+    workspace = shutil.copytree(finished_workspace, tmp_path / "workspace")
+    places = f"workspace={workspace},challenge_set={tmp_path}/none.json"
+    status, output = kedro_run(f"--pipelines={pipeline}", f"--params={places}")
+    assert status == 1
+    assert output == (
+        f"Error: challenge set {tmp_path}/none.json does not exist: give the path of a challenge_set.json, "
+        "on the command line as --params=challenge_set=PATH\n"
+    )
+
+
 @pytest.mark.parametrize("option", ["--pipeline=train", "--pipelines=train"])
 def test_a_pipeline_without_its_inputs_says_what_to_run(kedro_run, tmp_path: Path, option: str) -> None:
     status, output = kedro_run(option, f"--params=workspace={tmp_path}")

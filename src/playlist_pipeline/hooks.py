@@ -19,11 +19,16 @@ from playlist_pipeline.data_catalog import ManifestCatalog
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.fingerprint import code_fingerprint, digest_of, fingerprint_of, size_of
 from playlist_pipeline.manifest import RunManifest, describe_environment
-from playlist_pipeline.pipeline_registry import DATA_PIPELINES, MODEL_PIPELINES, register_pipelines
+from playlist_pipeline.pipeline_registry import (
+    CHALLENGE_PIPELINES,
+    DATA_PIPELINES,
+    MODEL_PIPELINES,
+    register_pipelines,
+)
 
 LOGGER = logging.getLogger(__name__)
 # Given with --params and read by the catalog and by globals, not by nodes.
-PLACES = ("archive", "workspace", "seeds_file")
+PLACES = ("archive", "workspace", "seeds_file", "challenge_set", "submission")
 
 
 class ParameterHooks:
@@ -111,11 +116,13 @@ class ManifestHooks:
         self._node_names = [node.name for node in pipeline.nodes]
         manifest = self._manifest
         everything = register_pipelines()
-        maker = {_bare(name): node for node in everything["__default__"].nodes for name in node.outputs}
-        self._refuse_unfinished(pipeline, manifest, everything, maker)
+        # A pipeline outside the default one counts when it runs: verify reads as raw data what challenge makes.
+        named = (everything[name] for name in run_params["pipeline_names"] or ())
+        whole = sum(named, everything["__default__"])
+        self._refuse_unfinished(pipeline, manifest, everything, whole)
 
-        planned = self._plan(everything["__default__"], manifest)
-        written = [name for node in everything["__default__"].nodes for name in node.outputs]
+        planned = self._plan(whole, manifest)
+        written = [name for node in whole.nodes for name in node.outputs]
         stale = {_bare(name) for name in written if not self._is_current(name, planned, manifest)}
         for name in sorted(stale & {_bare(name) for name in pipeline.inputs()}):
             LOGGER.warning("%s was made from other inputs, parameters or code than today's; it is used as it is", name)
@@ -135,15 +142,17 @@ class ManifestHooks:
         }
 
     def _refuse_unfinished(
-        self, pipeline: Pipeline, manifest: RunManifest, everything: Mapping[str, Pipeline], maker: Mapping[str, Node]
+        self, pipeline: Pipeline, manifest: RunManifest, everything: Mapping[str, Pipeline], whole: Pipeline
     ) -> None:
+        maker = {_bare(name): node for node in whole.nodes for name in node.outputs}
+        parts = (*DATA_PIPELINES, *MODEL_PIPELINES, *CHALLENGE_PIPELINES)
         for name in sorted(pipeline.inputs()):
             if _bare(name) in maker and not self._is_finished(name, manifest):
-                before = everything["__default__"].to_outputs(*maker[_bare(name)].outputs)
+                before = whole.to_outputs(*maker[_bare(name)].outputs)
                 lacking = {
                     node for node in before.nodes for made in node.outputs if not self._is_finished(made, manifest)
                 }
-                owners = [key for key in (*DATA_PIPELINES, *MODEL_PIPELINES) if lacking & set(everything[key].nodes)]
+                owners = [key for key in parts if lacking & set(everything[key].nodes)]
                 path = _path_of(self._catalog, name)
                 raise UserError(
                     f"{_bare(name)} ({path}) is missing, or the run that was to make it did not finish; "

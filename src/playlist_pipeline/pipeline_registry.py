@@ -6,16 +6,17 @@ from kedro.pipeline import Pipeline
 
 DATA_PIPELINES = ("extract", "split", "catalog", "vocabulary")
 MODEL_PIPELINES = ("train", "evaluate", "generate")
+CHALLENGE_PIPELINES = ("challenge", "verify")
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return each pipeline, their sum as ``__default__`` and that of the first four as ``data``.
+    """Return each pipeline, those of data and model together as ``__default__``, and those of data as ``data``.
 
     Written out instead of found by ``find_pipelines``, which would look for a folder named ``data``.
     """
     pipelines = {
         name: import_module(f"playlist_pipeline.pipelines.{name}").create_pipeline()
-        for name in DATA_PIPELINES + MODEL_PIPELINES
+        for name in DATA_PIPELINES + MODEL_PIPELINES + CHALLENGE_PIPELINES
     }
     pipelines["data"] = sum((pipelines[name] for name in DATA_PIPELINES), Pipeline([]))
     pipelines["__default__"] = sum((pipelines[name] for name in MODEL_PIPELINES), pipelines["data"])

@@ -1,5 +1,7 @@
 """The standard tests of each dataset: save and load, existence, missing data, description, what it refuses."""
 
+import gzip
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +11,7 @@ from kedro.io import DataCatalog, DatasetError
 
 from playlist_pipeline.datasets import (
     ArchiveDataset,
+    ChallengeSetDataset,
     CheckpointsDataset,
     DatabaseDataset,
     ModelDataset,
@@ -16,13 +19,16 @@ from playlist_pipeline.datasets import (
     RunManifestDataset,
     SeedsDataset,
     SequencesDataset,
+    SubmissionDataset,
     TableDataset,
 )
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.manifest import RunManifest
+from playlist_pipeline.mpd import Submission
 
 ALL = [
     ArchiveDataset,
+    ChallengeSetDataset,
     CheckpointsDataset,
     DatabaseDataset,
     ModelDataset,
@@ -30,6 +36,7 @@ ALL = [
     RunManifestDataset,
     SeedsDataset,
     SequencesDataset,
+    SubmissionDataset,
     TableDataset,
 ]
 
@@ -92,6 +99,30 @@ class TestTableDataset:
     def test_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match=r"missing\.parquet"):
             TableDataset(filepath=str(tmp_path / "missing.parquet")).load()
+
+
+class TestChallengeSetDataset:
+    def test_loads_a_set_and_refuses_to_save(self, make_playlists, make_challenge_set, tmp_path: Path) -> None:
+        path = tmp_path / "challenge_set.json"
+        path.write_text(json.dumps(make_challenge_set(make_playlists(3))), "utf-8")
+        dataset = ChallengeSetDataset(filepath=str(path))
+        assert dataset.exists()
+        assert [playlist.pid for playlist in dataset.load().playlists] == [1_000_000, 1_000_001, 1_000_002]
+        with pytest.raises(DatasetError, match="raw data"):
+            dataset.save("anything")
+
+    def test_missing_file(self, tmp_path: Path) -> None:
+        with pytest.raises(DatasetError) as error:
+            ChallengeSetDataset(filepath=str(tmp_path / "missing.json")).load()
+        assert str(error.value.__cause__).startswith(f"challenge set {tmp_path}/missing.json does not exist")
+
+
+class TestSubmissionDataset:
+    def test_save_and_load(self, tmp_path: Path) -> None:
+        dataset = SubmissionDataset(filepath=str(tmp_path / "deep" / "submission.csv.gz"))
+        dataset.save(Submission("team", "main", "mail", {7: ["a", "b"], 5: ["c"]}))
+        assert dataset.exists()
+        assert gzip.decompress(dataset.load().read_bytes()) == b"team_info,team,main,mail\n7,a,b\n5,c\n"
 
 
 class TestSeedsDataset:

@@ -1,6 +1,7 @@
 """Kedro datasets of our own: handles on things that Kedro has no dataset for."""
 
 from playlist_pipeline.datasets.archive_dataset import ArchiveDataset
+from playlist_pipeline.datasets.challenge_set_dataset import ChallengeSetDataset
 from playlist_pipeline.datasets.checkpoints_dataset import CheckpointsDataset
 from playlist_pipeline.datasets.database_dataset import DatabaseDataset
 from playlist_pipeline.datasets.model_dataset import ModelDataset
@@ -8,10 +9,12 @@ from playlist_pipeline.datasets.parts_dataset import PartsDataset
 from playlist_pipeline.datasets.run_manifest_dataset import RunManifestDataset
 from playlist_pipeline.datasets.seeds_dataset import SeedsDataset
 from playlist_pipeline.datasets.sequences_dataset import SequencesDataset
+from playlist_pipeline.datasets.submission_dataset import SubmissionDataset
 from playlist_pipeline.datasets.table_dataset import TableDataset
 
 __all__ = [
     "ArchiveDataset",
+    "ChallengeSetDataset",
     "CheckpointsDataset",
     "DatabaseDataset",
     "ModelDataset",
@@ -19,5 +22,6 @@ __all__ = [
     "RunManifestDataset",
     "SeedsDataset",
     "SequencesDataset",
+    "SubmissionDataset",
     "TableDataset",
 ]
