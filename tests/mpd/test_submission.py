@@ -170,7 +170,9 @@ def test_unknown_pid(find):
 
 
 def test_repeated_pid(find):
-    assert find(lambda lines: [*lines[:2], "", *lines[1:]]) == [("repeated_pid", 4, 20, "stands on line 2 already")]
+    assert find(lambda lines: [*lines[:2], "", lines[1], *lines[1:]]) == [
+        ("repeated_pid", line, 20, "stands on line 2 already") for line in (4, 5)
+    ]
 
 
 def test_missing_pids(find):

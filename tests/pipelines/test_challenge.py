@@ -88,6 +88,15 @@ def test_what_is_up_to_date_is_not_made_again(workspace, tiny_archive, challenge
     assert (workspace / "07_model_output" / "submission.csv.gz").read_bytes() == before
 
 
+def test_the_submission_has_the_same_bytes_wherever_it_is_wanted(
+    workspace, tmp_path, tiny_archive, challenge_set, run_pipeline
+) -> None:
+    places = {"challenge_set": str(challenge_set), "submission": str(tmp_path / "mine.csv.gz")}
+    nodes = run_pipeline(workspace, tiny_archive, "challenge", **places)
+    assert nodes == ["rank_challenge_node", "build_submission_node", "check_submission_node"]
+    assert (tmp_path / "mine.csv.gz").read_bytes() == (workspace / "07_model_output" / "submission.csv.gz").read_bytes()
+
+
 def test_verify_reads_any_file(answered, tmp_path, tiny_archive, challenge_set, run_pipeline, caplog) -> None:
     places = {"challenge_set": str(challenge_set)}
     with caplog.at_level("INFO", logger="playlist_pipeline"):
