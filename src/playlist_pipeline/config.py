@@ -331,15 +331,23 @@ class TrainConfig(Config):
         self._require("moment_dtype", is_able, f"float32, as train.optimizer is {self.optimizer}")
 
 
+PROTOCOLS = ("first_k", "challenge", "deezer")
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(Config):
     """What is measured on the test part.
 
     Attributes:
-        num_seeds: The numbers of given tracks.
-        min_truth: A playlist counts if it has at least this many unique tracks after its seeds.
+        protocols: Which of ``first_k``, ``challenge`` and ``deezer``; none twice.
+        num_seeds: The numbers of given tracks in ``first_k``.
+        min_truth: A playlist counts if it has at least this many unique tracks beside its seeds (``first_k``,
+            ``challenge``).
+        challenge_closed: ``challenge`` uses playlists alone whose every track occurs in training, as the challenge did.
+        challenge_reuse: In ``challenge`` a playlist stands in every scenario that it fits, not in one.
+        deezer_pids: A ``.npy`` file with the playlist ids of ``deezer``: test_indices.npy of deezer/APC-RTA.
         num_recommendations: Length of a ranked list.
-        max_playlists: Test playlists used for each number of seeds, the first by pid digest; null for all.
+        max_playlists: Playlists used for each case, the first by pid digest; null for all.
         baselines: Systems measured beside the model.
         knn_neighbours: Neighbours that item-kNN keeps of each track.
         bootstrap_samples: Resamples behind each interval.
@@ -349,8 +357,12 @@ class EvaluateConfig(Config):
     """
 
     KEY = "evaluate"
+    protocols: tuple[str, ...]
     num_seeds: tuple[int, ...]
     min_truth: int
+    challenge_closed: bool
+    challenge_reuse: bool
+    deezer_pids: str | None
     num_recommendations: int
     max_playlists: int | None
     baselines: tuple[str, ...]
@@ -362,6 +374,11 @@ class EvaluateConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        protocols = set(self.protocols)
+        is_able = protocols <= set(PROTOCOLS) and 0 < len(protocols) == len(self.protocols)
+        self._require("protocols", is_able, "a list of " + ", ".join(PROTOCOLS))
+        is_able = "deezer" not in protocols or bool(self.deezer_pids)
+        self._require("deezer_pids", is_able, "the path of a .npy file, as evaluate.protocols names deezer")
         self._require("num_seeds", bool(self.num_seeds) and min(self.num_seeds) >= 1, "a list of numbers of 1 or more")
         self._require_at_least(
             1, "min_truth", "num_recommendations", "knn_neighbours", "bootstrap_samples", "batch_size"
