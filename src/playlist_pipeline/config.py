@@ -353,7 +353,7 @@ class EvaluateConfig(Config):
         bootstrap_samples: Resamples behind each interval.
         confidence: The intervals' level.
         seed: Of the bootstrap and of the sampled loss.
-        batch_size: Playlists that the model ranks at a time.
+        batch_size: Playlists that the model reads at a time.
     """
 
     KEY = "evaluate"
