@@ -1,5 +1,4 @@
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -67,34 +66,3 @@ def test_pooled_cases_stand_one_after_the_other(build):
 def test_ceiling_counts_known_truth_up_to_the_length_of_a_list(cases):
     assert compute_ceiling(cases["1"]) == pytest.approx((3 / 4 + 1 + 1) / 3)
     assert compute_ceiling(cases["1"], k=2) == pytest.approx((2 / 4 + 1 + 2 / 3) / 3)
-
-
-class TestRaggedArray:
-    lists = RaggedArray.from_lists([np.array([1, 2]), np.array([], int), np.array([3])])
-
-    def test_lists(self):
-        assert [part.tolist() for part in self.lists] == [[1, 2], [], [3]]
-        assert self.lists.lengths.tolist() == [2, 0, 1]
-        assert self.lists.rows.tolist() == [0, 0, 2]
-        assert self.lists.pad(-1).tolist() == [[1, 2], [-1, -1], [3, -1]]
-
-    def test_parts(self):
-        assert [part.tolist() for part in self.lists.slice(1, 3)] == [[], [3]]
-        assert [part.tolist() for part in self.lists.take(np.array([2, 0, 2]))] == [[3], [1, 2], [3]]
-        joined = RaggedArray.concatenate([self.lists, self.lists.slice(0, 1)])
-        assert [part.tolist() for part in joined] == [[1, 2], [], [3], [1, 2]]
-
-    def test_no_lists(self):
-        empty = RaggedArray.from_lists([])
-        assert (len(empty), list(empty), empty.pad(0).shape) == (0, [], (0, 0))
-
-    def test_arrow_and_back(self):
-        column = self.lists.to_arrow()
-        assert column.type == pa.list_(pa.int32())
-        for copy in (column, pa.chunked_array([column.slice(0, 1), column.slice(1)])):
-            assert [part.tolist() for part in RaggedArray.from_arrow(copy)] == [[1, 2], [], [3]]
-
-    @pytest.mark.parametrize("offsets", [[0, 2], [1, 3], [0, 2, 1, 3]])
-    def test_offsets_must_rise_to_the_number_of_values(self, offsets):
-        with pytest.raises(ValueError, match="offsets do not rise from 0 to 3"):
-            RaggedArray(np.arange(3), np.array(offsets))

@@ -31,8 +31,10 @@ def coverage(ranked: np.ndarray, facts: TrackFacts, *, k: int) -> float:
         facts: Of the vocabulary.
         k: Entries that count.
     """
-    recommended = np.unique(ranked[:, :k])
-    return float((recommended != PADDING).sum() / (len(facts.counts) - len(SPECIALS)))
+    first = ranked[:, :k]
+    is_recommended = np.zeros(len(facts.counts), bool)
+    is_recommended[first[first != PADDING]] = True
+    return float(is_recommended.sum() / (len(facts.counts) - len(SPECIALS)))
 
 
 def mean_training_count(ranked: np.ndarray, facts: TrackFacts, *, k: int = LIST_LENGTH) -> float:
@@ -158,7 +160,7 @@ def compute_decile_recalls(
     Withheld tracks that the vocabulary lacks are a group of their own, ``unknown``, whose recall is 0.
 
     Args:
-        ranked: int32 [n, length].
+        ranked: int32 [n, length], no track twice in a list.
         truth: Known truth of each playlist.
         num_truth: int [n], unknown truth included.
         facts: Of the vocabulary.
@@ -168,12 +170,9 @@ def compute_decile_recalls(
         Group, ``1`` to ``10`` and ``unknown``, to ``recall`` and ``truth``, its number of withheld tracks.
     """
     first = ranked[:, :k]
-    width = int(truth.lengths.max(initial=0))
-    padded = truth.pad(PADDING)  # [n, width]
-    listed = RaggedArray.from_lengths(first[first != PADDING], (first != PADDING).sum(axis=1))
-    found = compute_hits(padded, listed.values, listed.offsets)[np.arange(width) < truth.lengths[:, None]]
-    groups = find_deciles(facts.counts)[truth.values]
-    totals = np.bincount(groups, minlength=NUM_DECILES + 1)
+    found = first[compute_hits(first, truth.values, truth.offsets)]
+    groups = find_deciles(facts.counts)
+    totals = np.bincount(groups[truth.values], minlength=NUM_DECILES + 1)
     hits = np.bincount(groups[found], minlength=NUM_DECILES + 1)
     recalls: dict[str, dict[str, float | int | None]] = {
         str(group): {"recall": _divide(hits[group], totals[group]), "truth": int(totals[group])}
