@@ -113,6 +113,7 @@ class SplitConfig(Config):
         seed: Changes the shuffle, and salts the digest.
         train_fraction: Share of playlists for training.
         validation_fraction: Share of playlists for validation.
+        test_pids: A ``.npy`` file with the playlist ids of the test part; null leaves it to the rule.
     """
 
     KEY = "split"
@@ -120,6 +121,7 @@ class SplitConfig(Config):
     seed: int
     train_fraction: float
     validation_fraction: float
+    test_pids: str | None
 
     def __post_init__(self) -> None:
         super().__post_init__()

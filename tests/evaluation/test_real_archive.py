@@ -23,7 +23,7 @@ def test_baselines_reach_what_was_measured_elsewhere():
     tables, _ = extract_tables(
         Archive(REAL), ExtractConfig(strict=False, num_workers=2, max_problems=0), progress=False
     )
-    split = SplitConfig(rule="hash", seed=0, train_fraction=0.8, validation_fraction=0.1)
+    split = SplitConfig(rule="hash", seed=0, train_fraction=0.8, validation_fraction=0.1, test_pids=None)
     splits, _ = split_playlists(tables.playlists, split)
     table, _ = build_vocabulary(tables.memberships, tables.tracks, splits, VocabularyConfig(min_count=1))
     vocabulary = Vocabulary.from_table(table)

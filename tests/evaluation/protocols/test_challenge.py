@@ -90,11 +90,14 @@ def test_a_playlist_goes_to_one_scenario_that_it_fits(build_challenge):
         assert case.playlist_ids.tolist() == [number for number in dealt[name] if number <= 100]
 
 
-def test_playlists_with_unseen_tracks_are_left_out_unless_asked_for(build_challenge):
+def test_playlists_with_unseen_tracks_are_left_out_unless_asked_for(build_challenge, caplog):
     playlists = [LONG[:8], [*LONG[:8], 135]]
     cases, counts = build_challenge(playlists, challenge_reuse=True)
     assert cases["challenge"]["title_only"].playlist_ids.tolist() == [1]
     assert counts["challenge"]["unseen_tracks"] == 1
+    assert caplog.messages == [
+        "challenge: 1 of 2 test playlists are left out, as training lacks a track of theirs (challenge_closed)"
+    ]
     cases, counts = build_challenge(playlists, challenge_reuse=True, challenge_closed=False)
     case = cases["challenge"]["title_only"]
     assert case.playlist_ids.tolist() == [1, 2]

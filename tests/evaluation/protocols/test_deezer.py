@@ -1,11 +1,7 @@
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.evaluation.protocols.deezer import load_pids
 
 LONG = list(range(20))
 
@@ -77,35 +73,13 @@ def test_no_playlist_can_be_used(build_deezer):
         build_deezer([LONG, LONG], [1000, *range(9)], ["train", "test"])
 
 
-@pytest.mark.parametrize(
-    ("pids", "message"),
-    [
-        (np.arange(12), "12 playlist ids instead of a multiple of 10"),
-        (np.arange(0), "0 playlist ids instead of a multiple of 10"),
-        (np.arange(10) // 2, "playlist id 0 comes more than once"),
-        (np.arange(10.0), "float64[10] instead of a list of whole numbers"),
-        (np.zeros((10, 2), int), "int64[10, 2] instead of a list of whole numbers"),
-    ],
-)
-def test_files_that_hold_something_else_are_refused(save, pids, message):
-    path = save(pids)
-    with pytest.raises(UserError, match=f"^evaluate.deezer_pids: {re.escape(path)}: {re.escape(message)}$"):
-        load_pids(Path(path))
+@pytest.mark.parametrize("count", [12, 9])
+def test_the_number_of_playlists_is_a_multiple_of_ten(build_deezer, count):
+    message = rf"^evaluate.deezer_pids: .*pids.npy: {count} playlist ids instead of a multiple of 10$"
+    with pytest.raises(UserError, match=message):
+        build_deezer([LONG] * count, range(1000, 1000 + count))
 
 
-def test_a_pickle_is_not_read(tmp_path):
-    path = tmp_path / "pids.npy"
-    np.save(path, np.array([{"code": "runs"}], object), allow_pickle=True)
-    with pytest.raises(
-        UserError, match=r"cannot be read as an array of numbers \(.*allow_pickle.*\); give a .npy file"
-    ):
-        load_pids(path)
-
-
-def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(UserError, match="there is no such file"):
-        load_pids(tmp_path / "nothing.npy")
-    for content in (b"", b"not an array", b"PK\x03\x04"):
-        (tmp_path / "bad.npy").write_bytes(content)
-        with pytest.raises(UserError, match="cannot be read as an array of numbers"):
-            load_pids(tmp_path / "bad.npy")
+def test_errors_of_the_file_name_the_parameter(build_all):
+    with pytest.raises(UserError, match=r"^evaluate.deezer_pids: nothing.npy: there is no such file$"):
+        build_all([LONG], protocols=["deezer"], deezer_pids="nothing.npy")

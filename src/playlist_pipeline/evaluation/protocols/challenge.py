@@ -6,6 +6,7 @@ the training part. Here a playlist is its unique tracks.
 """
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,8 @@ from playlist_pipeline.evaluation.protocols.playlists import (
     number_tracks,
     sample_by_digest,
 )
+
+logger = logging.getLogger(__name__)
 
 CHALLENGE = "challenge"
 
@@ -91,6 +94,13 @@ def build_cases(playlists: PartPlaylists, config: EvaluateConfig) -> tuple[dict[
         raise UserError(
             f"evaluate: none of the {len(playlists)} {playlists.part} playlists fits a scenario of the challenge; "
             "lower evaluate.min_truth, or set evaluate.challenge_closed to false to admit unseen tracks"
+        )
+    if not usable.all():
+        logger.warning(
+            "challenge: %d of %d %s playlists are left out, as training lacks a track of theirs (challenge_closed)",
+            (~usable).sum(),
+            len(playlists),
+            playlists.part,
         )
     if not config.challenge_reuse:
         fits &= _deal_scenarios(playlists, fits) == np.arange(len(SCENARIOS))[:, None]

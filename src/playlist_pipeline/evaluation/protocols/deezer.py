@@ -3,17 +3,17 @@
 Source: Bendada et al. 2023, A Scalable Framework for Automatic Playlist Continuation on Music Streaming Services, and
 its code, github.com/deezer/APC-RTA. The code's file ``resources/data/dataset_split/test_indices.npy`` holds the pids
 of 10,000 test playlists: the first 1,000 give one seed each, the next two, and so on; all later unique tracks are the
-truth. No title is given.
+truth. No title is given. ``split.test_pids`` keeps these playlists out of training.
 """
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from playlist_pipeline.config import EvaluateConfig
+from playlist_pipeline.corpus.pids import load_pids
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.evaluation.cases import TestCases
 from playlist_pipeline.evaluation.protocols.playlists import PartPlaylists, cut_playlists, number_tracks
@@ -27,33 +27,6 @@ NUM_CASES = 10
 def list_cases(config: EvaluateConfig) -> list[str]:
     """Return the numbers of seeds as text, rising."""
     return [str(number) for number in range(1, NUM_CASES + 1)]
-
-
-def load_pids(path: Path) -> np.ndarray:
-    """Read playlist ids from a ``.npy`` file.
-
-    Returns:
-        int64 [n], each once, in the order of the file; n is a multiple of 10.
-
-    Raises:
-        UserError: The file cannot be read, or holds something else.
-    """
-    where = f"evaluate.deezer_pids: {path}"
-    try:
-        with path.open("rb") as stream:
-            pids = np.lib.format.read_array(stream, allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(f"{where}: there is no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{where}: cannot be read as an array of numbers ({error}); give a .npy file") from None
-    if pids.ndim != 1 or pids.dtype.kind not in "iu":
-        raise UserError(f"{where}: {pids.dtype}{list(pids.shape)} instead of a list of whole numbers")
-    if not len(pids) or len(pids) % NUM_CASES:
-        raise UserError(f"{where}: {len(pids)} playlist ids instead of a multiple of {NUM_CASES}")
-    unique, times = np.unique(pids, return_counts=True)
-    if len(unique) < len(pids):
-        raise UserError(f"{where}: playlist id {unique[times > 1][0]} comes more than once")
-    return pids.astype(np.int64)
 
 
 def build_cases(
@@ -78,9 +51,11 @@ def build_cases(
     Raises:
         UserError: The file cannot be used, or none of its playlists stands in the part.
     """
-    assert config.deezer_pids is not None  # the config's own check
-    path = Path(config.deezer_pids)
-    pids = load_pids(path)
+    path = config.deezer_pids
+    assert path is not None  # the config's own check
+    pids = load_pids(path, parameter="evaluate.deezer_pids")
+    if len(pids) % NUM_CASES:
+        raise UserError(f"evaluate.deezer_pids: {path}: {len(pids)} playlist ids instead of a multiple of {NUM_CASES}")
     num_seeds = 1 + np.arange(len(pids)) * NUM_CASES // len(pids)
     order = np.argsort(playlists.pids)
     places = np.minimum(np.searchsorted(playlists.pids, pids, sorter=order), len(playlists) - 1)
@@ -94,7 +69,7 @@ def build_cases(
     if not used.any():
         raise UserError(
             f"evaluate.deezer_pids: none of the {len(pids)} playlists of {path} can be used: {_describe(counts)}; "
-            f"they must stand in the {playlists.part} part of the archive"
+            f"they must stand in the {playlists.part} part of the archive (see split.test_pids)"
         )
     if not used.all():
         logger.warning("%s: %d of %d playlists are used: %s", path, used.sum(), len(pids), _describe(counts))
