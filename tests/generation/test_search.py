@@ -79,12 +79,14 @@ def test_round_up_gives_powers_of_two():
     assert [round_up(size) for size in (0, 1, 8, 9, 16, 17, 100)] == [8, 8, 8, 16, 16, 32, 128]
 
 
+@pytest.mark.parametrize("on_cpu", [True, False])
 @pytest.mark.parametrize("chunk_size", [1, 7, 64, 1000])
-def test_the_way_of_a_cpu_equals_the_compiled_one(integers, chunk_size, monkeypatch):
+def test_blocks_of_queries_equal_one_compiled_search(integers, chunk_size, on_cpu, monkeypatch):
     queries, table, exclude = integers
     compiled = jax.jit(lambda *arrays: top_k(*arrays[:2], 20, arrays[2], chunk_size=chunk_size))
     expected = compiled(queries, table, exclude)
     monkeypatch.setattr(search, "QUERIES_AT_A_TIME", 2)  # the last of four blocks is filled up
+    monkeypatch.setattr(search, "_is_on_cpu", lambda array: on_cpu)
     found = top_k(queries, table, 20, exclude, chunk_size=chunk_size)
     for array, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(array, other)

@@ -66,7 +66,7 @@ def _search_in_blocks(
     queries: Array, table: Array, k: int, exclude: np.ndarray, chunk_size: int | None
 ) -> tuple[Array, Array]:
     """Search for some queries at a time; the last block is filled up, so that few shapes are compiled."""
-    num_rows, on_cpu = len(queries), {device.platform for device in table.devices()} == {"cpu"}
+    num_rows = len(queries)
     scores = np.full((num_rows, k), -np.inf, np.float32)
     tokens = np.full((num_rows, k), PADDING, np.int32)
     k = min(k, len(table))
@@ -75,7 +75,7 @@ def _search_in_blocks(
         block = slice(first, min(first + size, num_rows))
         count = block.stop - first
         padded = jnp.pad(queries[block], ((0, size - count), (0, 0)))
-        if on_cpu:
+        if _is_on_cpu(table):
             chunk = chunk_size or min(max(SCORES_AT_A_TIME // size, SMALLEST_CHUNK), CHUNK_SIZE)
             found = _search_on_cpu(padded, table, k, exclude[block], chunk)
         else:
@@ -83,6 +83,10 @@ def _search_in_blocks(
             found = _top_k(padded, table, jnp.asarray(excluded), k, chunk_size or CHUNK_SIZE)
         scores[block, :k], tokens[block, :k] = (np.asarray(array)[:count] for array in found)
     return jnp.asarray(scores), jnp.asarray(tokens)
+
+
+def _is_on_cpu(array: Array) -> bool:
+    return {device.platform for device in array.devices()} == {"cpu"}
 
 
 @partial(jax.jit, static_argnames="size")
