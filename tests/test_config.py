@@ -56,6 +56,10 @@ def test_overlays_name_known_parameters_only(path: Path) -> None:
         ("train", "clip_norm", 0, "a positive number, or null"),
         ("train", "weight_decay", 10000.0, "less than 1 / learning_rate (0.0001)"),
         ("evaluate", "num_seeds", [1, 0], "a list of numbers of 1 or more"),
+        ("evaluate", "protocols", ["second_k"], "a list of first_k, challenge, deezer"),
+        ("evaluate", "protocols", [], "a list of first_k, challenge, deezer"),
+        ("evaluate", "protocols", ["first_k", "first_k"], "a list of first_k, challenge, deezer"),
+        ("evaluate", "challenge_reuse", 1, "a value of type bool"),
         ("evaluate", "baselines", ["magic"], "a list of item_knn, popularity"),
         ("generate", "temperature", 0, "a positive number"),
         ("generate", "seeds", ["one"], "a value of type tuple[tuple[str, ...], ...]"),
@@ -95,6 +99,13 @@ def test_what_does_not_go_together_is_refused() -> None:
         make_config("train", base | {"loss": "full_softmax"})
     with pytest.raises(ConfigError, match=r"moment_dtype = 'bfloat16' .* float32, as train.optimizer is adagrad"):
         make_config("train", base | {"optimizer": "adagrad", "moment_dtype": "bfloat16"})
+
+
+def test_deezer_needs_its_playlist_ids() -> None:
+    base = values_of("evaluate") | {"protocols": ["first_k", "deezer"]}
+    with pytest.raises(ConfigError, match=r"deezer_pids = None .* path of a .npy file, as evaluate.protocols names"):
+        make_config("evaluate", base)
+    assert make_config("evaluate", base | {"deezer_pids": "pids.npy"}).deezer_pids == "pids.npy"
 
 
 def test_a_size_gives_what_is_null_and_nothing_else() -> None:

@@ -113,6 +113,7 @@ class SplitConfig(Config):
         seed: Changes the shuffle, and salts the digest.
         train_fraction: Share of playlists for training.
         validation_fraction: Share of playlists for validation.
+        test_pids: A ``.npy`` file with the playlist ids of the test part; null leaves it to the rule.
     """
 
     KEY = "split"
@@ -120,6 +121,7 @@ class SplitConfig(Config):
     seed: int
     train_fraction: float
     validation_fraction: float
+    test_pids: str | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -331,26 +333,38 @@ class TrainConfig(Config):
         self._require("moment_dtype", is_able, f"float32, as train.optimizer is {self.optimizer}")
 
 
+PROTOCOLS = ("first_k", "challenge", "deezer")
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(Config):
     """What is measured on the test part.
 
     Attributes:
-        num_seeds: The numbers of given tracks.
-        min_truth: A playlist counts if it has at least this many unique tracks after its seeds.
+        protocols: Which of ``first_k``, ``challenge`` and ``deezer``; none twice.
+        num_seeds: The numbers of given tracks in ``first_k``.
+        min_truth: A playlist counts if it has at least this many unique tracks beside its seeds (``first_k``,
+            ``challenge``).
+        challenge_closed: ``challenge`` uses playlists alone whose every track occurs in training, as the challenge did.
+        challenge_reuse: In ``challenge`` a playlist stands in every scenario that it fits, not in one.
+        deezer_pids: A ``.npy`` file with the playlist ids of ``deezer``: test_indices.npy of deezer/APC-RTA.
         num_recommendations: Length of a ranked list.
-        max_playlists: Test playlists used for each number of seeds, the first by pid digest; null for all.
+        max_playlists: Playlists used for each case, the first by pid digest; null for all.
         baselines: Systems measured beside the model.
         knn_neighbours: Neighbours that item-kNN keeps of each track.
         bootstrap_samples: Resamples behind each interval.
         confidence: The intervals' level.
         seed: Of the bootstrap and of the sampled loss.
-        batch_size: Playlists that the model ranks at a time.
+        batch_size: Playlists that the model reads at a time.
     """
 
     KEY = "evaluate"
+    protocols: tuple[str, ...]
     num_seeds: tuple[int, ...]
     min_truth: int
+    challenge_closed: bool
+    challenge_reuse: bool
+    deezer_pids: str | None
     num_recommendations: int
     max_playlists: int | None
     baselines: tuple[str, ...]
@@ -362,6 +376,11 @@ class EvaluateConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        protocols = set(self.protocols)
+        is_able = protocols <= set(PROTOCOLS) and 0 < len(protocols) == len(self.protocols)
+        self._require("protocols", is_able, "a list of " + ", ".join(PROTOCOLS))
+        is_able = "deezer" not in protocols or bool(self.deezer_pids)
+        self._require("deezer_pids", is_able, "the path of a .npy file, as evaluate.protocols names deezer")
         self._require("num_seeds", bool(self.num_seeds) and min(self.num_seeds) >= 1, "a list of numbers of 1 or more")
         self._require_at_least(
             1, "min_truth", "num_recommendations", "knn_neighbours", "bootstrap_samples", "batch_size"

@@ -124,7 +124,7 @@ def run_split(options: argparse.Namespace) -> dict[str, Any]:
     from playlist_pipeline.corpus.split import split_playlists  # noqa: PLC0415
 
     start = time.perf_counter()
-    config = SplitConfig(rule="hash", seed=2018, train_fraction=0.8, validation_fraction=0.1)
+    config = SplitConfig(rule="hash", seed=2018, train_fraction=0.8, validation_fraction=0.1, test_pids=None)
     splits, _ = split_playlists(pq.read_table(_path(options, "playlists")), config)
     pq.write_table(splits, _path(options, "splits"), compression="zstd")
     return {"seconds": time.perf_counter() - start, "rows": splits.num_rows}

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import yaml
 from dense import DenseSteps
-from recipes import CONF, make_model_config, make_train_config
+from recipes import make_evaluate_config, make_model_config, make_train_config
 
-from playlist_pipeline.config import EvaluateConfig, ModelConfig, TrainConfig
+from playlist_pipeline.config import ModelConfig, TrainConfig
 from playlist_pipeline.corpus.sequences import Playlists
 from playlist_pipeline.corpus.vocabulary import Vocabulary
 from playlist_pipeline.datasets import SequencesDataset, TableDataset
@@ -78,8 +77,7 @@ def compare(
 ) -> dict[str, Any]:
     """Train both ways with one seed; return exact test losses in nats, and times."""
     training, test, vocabulary = data
-    evaluate = yaml.safe_load((CONF / "base" / "parameters_evaluate.yml").read_text("utf-8"))["evaluate"]
-    evaluate_config = EvaluateConfig(**(evaluate | {"seed": 0, "max_playlists": None}))
+    evaluate_config = make_evaluate_config(max_playlists=None)
     total_steps = count_steps(len(training), config)
     recipe = make_recipe(model_config, config, counts=vocabulary.counts, total_steps=total_steps)
     found: dict[str, Any] = {"seed": config.seed, "steps": total_steps}

@@ -5,15 +5,15 @@ from typing import Any
 
 import yaml
 
-from playlist_pipeline.config import ModelConfig, TrainConfig
+from playlist_pipeline.config import EvaluateConfig, ModelConfig, TrainConfig
 
 CONF = Path(__file__).parents[2] / "conf"
 
 
-def _read(key: str, env: str, changed: dict[str, Any]) -> dict[str, Any]:
-    values = yaml.safe_load((CONF / "base" / "parameters_train.yml").read_text("utf-8"))[key]
+def _read(key: str, env: str, changed: dict[str, Any], *, file: str = "parameters_train.yml") -> dict[str, Any]:
+    values = yaml.safe_load((CONF / "base" / file).read_text("utf-8"))[key]
     if env != "base":
-        values |= yaml.safe_load((CONF / env / "parameters_train.yml").read_text("utf-8"))[key]
+        values |= yaml.safe_load((CONF / env / file).read_text("utf-8"))[key]
     return values | changed
 
 
@@ -25,3 +25,8 @@ def make_model_config(*, env: str = "base", **changed: Any) -> ModelConfig:
 def make_train_config(*, env: str = "base", **changed: Any) -> TrainConfig:
     """Return the training recipe of an environment of conf/, with the given fields replaced and seed 0 if not given."""
     return TrainConfig(**_read("train", env, {"seed": 0} | changed))
+
+
+def make_evaluate_config(*, env: str = "base", **changed: Any) -> EvaluateConfig:
+    """Return what an environment of conf/ measures, with the given fields replaced and seed 0 if not given."""
+    return EvaluateConfig(**_read("evaluate", env, {"seed": 0} | changed, file="parameters_evaluate.yml"))

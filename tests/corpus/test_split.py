@@ -8,8 +8,8 @@ from playlist_pipeline.corpus.split import digest_pids, index_splits
 from playlist_pipeline.errors import UserError
 
 
-def make_config(rule: str = "permutation", seed: int = 7) -> SplitConfig:
-    return SplitConfig(rule=rule, seed=seed, train_fraction=0.8, validation_fraction=0.1)
+def make_config(rule: str = "permutation", seed: int = 7, test_pids: str | None = None) -> SplitConfig:
+    return SplitConfig(rule=rule, seed=seed, train_fraction=0.8, validation_fraction=0.1, test_pids=test_pids)
 
 
 def make_playlists(pids) -> pa.Table:
@@ -118,3 +118,24 @@ def test_index_splits_follows_playlist_ids():
 def test_index_splits_refuses_what_is_no_split(ids, names, message):
     with pytest.raises(UserError, match=message):
         index_splits(pa.table({"playlist_id": ids, "pid": ids, "split": names}))
+
+
+@pytest.mark.parametrize("rule", ["permutation", "hash"])
+def test_a_file_of_pids_is_the_test_part(rule, tmp_path):
+    path = str(tmp_path / "pids.npy")
+    np.save(path, np.array([5, 3, 900, 12345]))  # the last is not in the archive
+    playlists = make_playlists(range(1000))
+    before, after = (parts_by_pid(split_playlists(playlists, make_config(rule, test_pids=p))[0]) for p in (None, path))
+    assert {pid for pid, part in after.items() if part == "test"} == {5, 3, 900}
+    for pid, part in after.items():
+        if part != "test":
+            assert part == ("train" if before[pid] == "test" else before[pid])
+
+
+def test_a_file_of_other_pids_is_refused(tmp_path):
+    path = str(tmp_path / "pids.npy")
+    np.save(path, np.array([5000, 6000]))
+    with pytest.raises(UserError, match=r"^split.test_pids: the archive has none of the playlists of .*pids.npy$"):
+        split_playlists(make_playlists(range(100)), make_config(test_pids=path))
+    with pytest.raises(UserError, match=r"^split.test_pids: nothing.npy: there is no such file$"):
+        split_playlists(make_playlists(range(100)), make_config(test_pids="nothing.npy"))

@@ -2,9 +2,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from implicit.nearest_neighbours import CosineRecommender
+from recipes import make_evaluate_config
 from scipy.sparse import csr_matrix
 
-from playlist_pipeline.config import EvaluateConfig
 from playlist_pipeline.corpus.sequences import PackedSequences
 from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary
 from playlist_pipeline.evaluation import baselines
@@ -55,7 +55,7 @@ def make_config(**changes):
         "seed": 0,
         "batch_size": 4,
     }
-    return EvaluateConfig(**values | changes)
+    return make_evaluate_config(**values | changes)
 
 
 def fit_implicit(playlists, num_tracks, num_neighbours):

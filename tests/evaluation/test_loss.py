@@ -7,10 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from flax import nnx
-from recipes import CONF, make_model_config, make_train_config
-from yaml import safe_load
+from recipes import make_evaluate_config, make_model_config, make_train_config
 
-from playlist_pipeline.config import EvaluateConfig
 from playlist_pipeline.corpus.vocabulary import EOP, SPECIALS, UNK, Vocabulary
 from playlist_pipeline.evaluation.loss import measure_loss
 from playlist_pipeline.model.embedding import SideIndex, TableParam
@@ -29,8 +27,7 @@ def vocabulary():
 
 
 def _make_config(**changed):
-    values = safe_load((CONF / "base" / "parameters_evaluate.yml").read_text("utf-8"))["evaluate"]
-    return EvaluateConfig(**(values | {"seed": 0, "batch_size": 2} | changed))
+    return make_evaluate_config(**({"batch_size": 2} | changed))
 
 
 def _make_loaded(vocabulary, options, **train):

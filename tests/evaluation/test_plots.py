@@ -2,28 +2,37 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from playlist_pipeline.evaluation.metrics import METRICS
+from playlist_pipeline.evaluation.metrics import MAIN_METRICS
 from playlist_pipeline.evaluation.plots import plot_quality, plot_training_curve
 
 
 def make_metrics():
     def figures(mean):
-        return {metric: {"mean": mean, "low": mean - 0.02, "high": mean + 0.01} for metric in METRICS}
+        return {metric: {"mean": mean, "low": mean - 0.02, "high": mean + 0.01} for metric in MAIN_METRICS}
 
     systems = {"model": {"10": figures(0.4), "5": figures(0.3)}, "popularity": {"5": figures(0.1), "10": figures(0.2)}}
-    return {"ranking": {"first_k": systems}, "playlists": {}, "ceiling": {}}
+    return {"ranking": {"first_k": systems, "challenge": {}}, "playlists": {"first_k": {"5": 3, "7": 0, "10": 2}}}
 
 
 def test_quality_has_a_panel_for_each_metric_and_a_line_for_each_system():
     figure = plot_quality(make_metrics())
-    assert [title.text.split()[0] for title in figure.layout.annotations] == list(METRICS)
-    assert len(figure.data) == 2 * len(METRICS)
+    assert [title.text.split()[0] for title in figure.layout.annotations] == list(MAIN_METRICS)
+    assert len(figure.data) == 2 * len(MAIN_METRICS)
     assert [trace.name for trace in figure.data if trace.showlegend] == ["model", "popularity"]
     line = figure.data[0]
     assert (line.name, line.x, line.y) == ("model", ("5", "10"), (0.3, 0.4))
     assert line.error_y.array == pytest.approx((0.01, 0.01))
     assert line.error_y.arrayminus == pytest.approx((0.02, 0.02))
+    assert figure.layout.xaxis.title.text == "seeds"
     assert figure.to_json()
+
+
+def test_another_protocol_is_drawn_where_there_is_no_first_k():
+    metrics = make_metrics()
+    metrics = {name: {"challenge": values["first_k"]} for name, values in metrics.items()}
+    figure = plot_quality(metrics)
+    assert figure.data[0].x == ("5", "10")
+    assert figure.layout.xaxis.title.text == "case"
 
 
 def test_training_curve_skips_what_was_not_measured():

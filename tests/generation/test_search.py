@@ -1,7 +1,9 @@
+import jax
 import numpy as np
 import pytest
 
 from playlist_pipeline.corpus.vocabulary import SPECIALS
+from playlist_pipeline.generation import search
 from playlist_pipeline.generation.search import PADDING, pad_rows, round_up, top_k
 
 
@@ -75,3 +77,46 @@ def test_refuses_sizes_below_one(k, chunk_size):
 
 def test_round_up_gives_powers_of_two():
     assert [round_up(size) for size in (0, 1, 8, 9, 16, 17, 100)] == [8, 8, 8, 16, 16, 32, 128]
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize("chunk_size", [1, 7, 64, 1000])
+def test_blocks_of_queries_equal_one_compiled_search(integers, chunk_size, on_cpu, monkeypatch):
+    queries, table, exclude = integers
+    compiled = jax.jit(lambda *arrays: top_k(*arrays[:2], 20, arrays[2], chunk_size=chunk_size))
+    expected = compiled(queries, table, exclude)
+    monkeypatch.setattr(search, "QUERIES_AT_A_TIME", 2)  # the last of four blocks is filled up
+    monkeypatch.setattr(search, "_is_on_cpu", lambda array: on_cpu)
+    found = top_k(queries, table, 20, exclude, chunk_size=chunk_size)
+    for array, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(array, other)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_scores_that_rise_or_fall_with_the_token(order):
+    """Where scores rise, every chunk replaces all that was found before."""
+    table = np.arange(1000, dtype=np.float32)[::order, None].copy()
+    scores, tokens = top_k(np.array([[1.0], [0.5], [-1.0]], np.float32), table, 5, chunk_size=16)
+    best, worst = np.arange(999, 994, -1), np.arange(3, 8)
+    assert tokens.tolist() == [row.tolist() for row in ([best, best, worst] if order == 1 else [worst, worst, best])]
+    assert (np.diff(scores, axis=1) < 0).all()
+
+
+def test_ties_across_chunks_stay_in_the_order_of_tokens():
+    scores = np.ones(500, np.float32)
+    scores[[7, 250, 499]] = 2
+    _, tokens = top_k(np.ones((1, 1), np.float32), scores[:, None], 30, np.array([[3, 12]]), chunk_size=8)
+    expected = [7, 250, 499, *(token for token in range(4, 33) if token not in (7, 12))]
+    assert tokens.tolist() == [expected[:30]]
+
+
+def test_scores_that_are_not_finite_are_last():
+    table = np.array([[0.0], [0], [0], [1], [-np.inf], [2], [-3]], np.float32)
+    scores, tokens = top_k(np.ones((1, 1), np.float32), table, 4, chunk_size=2)
+    assert tokens.tolist() == [[5, 3, 6, PADDING]]
+    assert scores.tolist() == [[2, 1, -3, -np.inf]]
+
+
+def test_no_queries():
+    scores, tokens = top_k(np.zeros((0, 2), np.float32), np.ones((9, 2), np.float32), 3)
+    assert scores.shape == tokens.shape == (0, 3)

@@ -93,7 +93,18 @@ def test_metrics_have_the_agreed_form(finished_workspace: Path) -> None:
             assert set(system[seeds]) >= names
             for figure in system[seeds].values():
                 assert figure["low"] <= figure["mean"] <= figure["high"]
+            assert set(system[seeds]) >= {"r_precision_artist_credit", "r_precision_deezer", "ndcg_rules@500"}
+    assert set(metrics["differences"]["first_k"]) == {"popularity", "item_knn"}
+    for name in ("cohorts", "popularity_deciles", "beyond_accuracy"):
+        assert set(metrics[name]["first_k"]) == set(systems)
+        assert all(set(cases) == {"1", "5"} for cases in metrics[name]["first_k"].values())
     assert {"sampled", "exact", "exact_known", "perplexity"} <= set(metrics["loss"]["test"])
+
+
+def test_test_cases_are_counted(finished_workspace: Path) -> None:
+    counts = json.loads((finished_workspace / "05_model_input" / "test_cases_report.json").read_text())
+    playlists = pq.read_table(finished_workspace / "05_model_input" / "test_cases.parquet")["playlist_id"]
+    assert counts["first_k"]["playlists"] - counts["first_k"]["too_short"] == len(set(playlists.to_pylist()))
 
 
 def test_generated_playlists_name_their_tracks(finished_workspace: Path) -> None:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from playlist_pipeline.config import SplitConfig
+from playlist_pipeline.corpus.pids import load_pids
 from playlist_pipeline.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -69,15 +70,19 @@ def split_playlists(playlists: pa.Table, config: SplitConfig) -> tuple[pa.Table,
     neighbour), the rest for test, at least one playlist each. Rule ``hash`` compares the same digest, read as a
     number in [0, 1), with the fractions, so that a playlist stays where it is when others are added.
 
+    With ``config.test_pids`` the test part is the playlists of that file, wherever the rule puts them, and no others:
+    those that the rule alone puts there go to training.
+
     Args:
         playlists: Table with ``playlist_id`` and ``pid``.
-        config: Rule, seed and fractions.
+        config: Rule, seed, fractions and ``test_pids``.
 
     Returns:
         The splits (``SPLITS_SCHEMA``, rows in the order of ``playlists``) and the number of playlists of each part.
 
     Raises:
-        UserError: Fewer than three playlists, a pid that comes twice, or a part that rule ``hash`` leaves empty.
+        UserError: Fewer than three playlists, a pid that comes twice, a part that is left empty, or a file of pids that
+            cannot be used.
     """
     pids = playlists["pid"].to_numpy()
     if len(pids) < len(SPLITS):
@@ -87,6 +92,11 @@ def split_playlists(playlists: pa.Table, config: SplitConfig) -> tuple[pa.Table,
         raise UserError(f"playlists: pid {unique[times > 1][0]} comes more than once: remove one of them")
     digests = digest_pids(pids, config.seed)
     codes = _deal_exactly(digests, pids, config) if config.rule == "permutation" else _deal_by_digest(digests, config)
+    if config.test_pids is not None:
+        is_test = np.isin(pids, load_pids(config.test_pids, parameter="split.test_pids"))
+        if not is_test.any():
+            raise UserError(f"split.test_pids: the archive has none of the playlists of {config.test_pids}")
+        codes = np.where(is_test, 2, np.where(codes == 2, 0, codes)).astype(np.int8)
     counts = dict(zip(SPLITS, np.bincount(codes, minlength=len(SPLITS)).tolist(), strict=True))
     for name, count in counts.items():
         if count == 0:

@@ -1,7 +1,7 @@
 """Systems that the model is measured against: popularity and item-kNN.
 
-A system has ``rank(seeds, k)``: for each playlist the k best continuations, best first, without seeds or special
-tokens, padded with -1.
+A system has ``rank(seeds, k, titles=...)``: for each playlist the k best continuations, best first, without seeds or
+special tokens, padded with -1.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,15 +24,16 @@ PRODUCTS_PER_BLOCK = 1 << 22  # multiplications behind one block of co-occurrenc
 class Ranker(Protocol):
     """What evaluation asks of a system."""
 
-    def rank(self, seeds: Sequence[np.ndarray], k: int) -> np.ndarray:
+    def rank(self, seeds: Sequence[np.ndarray], k: int, *, titles: Sequence[str | None] | None = None) -> np.ndarray:
         """Rank continuations of playlists.
 
         Args:
-            seeds: Tokens of each playlist's given tracks, int32; any number, ``<unk>`` allowed.
+            seeds: Tokens of each playlist's given tracks, int32; any number, none too, ``<unk>`` allowed.
             k: Length of a list.
+            titles: Each playlist's title, None where it is not given; None for no titles at all.
 
         Returns:
-            int32 [n, k], best first, padded with -1.
+            int32 [n, k], best first, without seeds, special tokens or a track twice, padded with -1.
         """
         ...
 
@@ -51,12 +52,13 @@ class Popularity:
         self._places = np.full(len(counts), len(counts))
         self._places[self._tokens] = np.arange(len(self._tokens))
 
-    def rank(self, seeds: Sequence[np.ndarray], k: int) -> np.ndarray:
+    def rank(self, seeds: Sequence[np.ndarray], k: int, *, titles: Sequence[str | None] | None = None) -> np.ndarray:
         """Rank continuations of playlists.
 
         Args:
             seeds: Tokens of each playlist's given tracks, int32; only what not to recommend.
             k: Length of a list.
+            titles: Not looked at.
 
         Returns:
             int32 [n, k], best first, padded with -1.
@@ -118,7 +120,7 @@ class ItemKNN:
         self._counts = np.diff(self._tracks.indptr)
         self._products = self._tracks @ np.diff(self._playlists.indptr)
 
-    def rank(self, seeds: Sequence[np.ndarray], k: int) -> np.ndarray:
+    def rank(self, seeds: Sequence[np.ndarray], k: int, *, titles: Sequence[str | None] | None = None) -> np.ndarray:
         """Rank continuations of playlists.
 
         A call with many playlists is faster than many calls: it computes each seed's neighbours once for up to 2,048
@@ -127,6 +129,7 @@ class ItemKNN:
         Args:
             seeds: Tokens of each playlist's given tracks, int32; any number, ``<unk>`` allowed.
             k: Length of a list.
+            titles: Not looked at.
 
         Returns:
             int32 [n, k], best first, padded with -1 where the vocabulary has no more tracks.

@@ -1,4 +1,4 @@
-"""Figures for Kedro-Viz: quality by number of seeds, and the training curve."""
+"""Figures for Kedro-Viz: quality by case, and the training curve."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 import pyarrow as pa
 from plotly.subplots import make_subplots
 
-from playlist_pipeline.evaluation.metrics import METRICS
-from playlist_pipeline.evaluation.protocol import FIRST_K
+from playlist_pipeline.evaluation.metrics import MAIN_METRICS
+from playlist_pipeline.evaluation.protocols import CHALLENGE
 
 COLUMNS = 4
 # The Okabe-Ito colours: they stay apart for readers who do not see all colours.
@@ -17,28 +17,28 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 
 
 def plot_quality(metrics: Mapping[str, Any]) -> go.Figure:
-    """Draw each metric by number of seeds: one panel for each metric, one line for each system.
+    """Draw each main metric by case: one panel for each metric, one line for each system.
 
     Args:
-        metrics: From ``summarise``. Error bars are the intervals in it.
+        metrics: From ``summarise``. Error bars are the intervals in it. Of several protocols the first is drawn.
 
     Returns:
         Figure with the names of the metrics as titles of its panels.
     """
-    ranking = metrics["ranking"][FIRST_K]
-    rows = -(-len(METRICS) // COLUMNS)
-    titles = [f"{metric} (lower is better)" if metric == "clicks" else metric for metric in METRICS]
+    protocol, ranking = next(iter(metrics["ranking"].items()))
+    rows = -(-len(MAIN_METRICS) // COLUMNS)
+    titles = [f"{metric} (lower is better)" if metric == "clicks" else metric for metric in MAIN_METRICS]
     figure = make_subplots(rows=rows, cols=COLUMNS, subplot_titles=titles)
     for system, colour in zip(ranking, COLOURS * len(ranking), strict=False):
-        numbers = sorted(ranking[system], key=int)
-        for index, metric in enumerate(METRICS):
-            figures = [ranking[system][number][metric] for number in numbers]
+        cases = [case for case in metrics["playlists"][protocol] if case in ranking[system]]
+        for index, metric in enumerate(MAIN_METRICS):
+            figures = [ranking[system][case][metric] for case in cases]
             means = [figure_["mean"] for figure_ in figures]
             trace = go.Scatter(
                 name=system,
                 legendgroup=system,
                 showlegend=index == 0,
-                x=numbers,
+                x=cases,
                 y=means,
                 mode="lines+markers",
                 line_color=colour,
@@ -51,10 +51,11 @@ def plot_quality(metrics: Mapping[str, Any]) -> go.Figure:
             )
             figure.add_trace(trace, row=index // COLUMNS + 1, col=index % COLUMNS + 1)
     figure.update_annotations(font_size=12)
-    figure.update_xaxes(type="category", title_text="seeds")
+    given = "case" if protocol == CHALLENGE else "seeds"
+    figure.update_xaxes(type="category", title_text=given)
     figure.update_yaxes(rangemode="tozero")
     figure.update_layout(
-        title="Quality on the test part by number of seeds", height=350 * rows, template="plotly_white"
+        title=f"Quality on the test part, protocol {protocol}", height=350 * rows, template="plotly_white"
     )
     return figure
 

@@ -74,23 +74,29 @@ def rank_tracks(
         model: The transformer.
         rows: int32 ``[n_i]`` tokens of each playlist, ``<unk>`` allowed.
         k: How many tracks are wanted.
-        batch_size: Playlists ranked at a time; the last batch is filled up, so that one shape is compiled.
+        batch_size: Playlists that the transformer reads at a time; the last batch is filled up, so that one shape is
+            compiled.
 
     Returns:
         Tokens int32 ``[n, k]``, best first, filled up with -1, and their logits float32 ``[n, k]``.
     """
+    hidden = _encode_rows(model, rows, batch_size=batch_size)
+    exclude = pad_rows(list(rows), round_up(max(map(len, rows), default=0)))
+    logits, tokens = top_k(hidden, model.scoring.table[...], k, exclude)
+    return np.asarray(tokens), np.asarray(logits)
+
+
+def _encode_rows(model: Transformer, rows: Sequence[np.ndarray], *, batch_size: int) -> np.ndarray:
+    """Return the hidden state after each playlist, float32 ``[n, D]``."""
     graph, state = nnx.split(model)
-    tokens, logits = np.empty((len(rows), k), np.int32), np.empty((len(rows), k), np.float32)
-    width = round_up(max(map(len, rows), default=0))
+    hidden = np.empty((len(rows), model.cfg.embed_dim), np.float32)
+    # No more positions than the longest playlist needs.
+    length = min(round_up(1 + max(map(len, rows), default=0)), model.cfg.context_length)
     for first in range(0, len(rows), batch_size):
         batch = list(rows[first : first + batch_size])
-        filled = batch + [np.empty(0, np.int32)] * (batch_size - len(batch))
-        prompts, last = frame_prompts(filled, model.cfg.context_length)
-        exclude = pad_rows(filled, width)
-        best_logits, best_tokens = _rank_batch(graph, state, prompts=prompts, last=last, exclude=exclude, k=k)
-        logits[first : first + len(batch)] = best_logits[: len(batch)]
-        tokens[first : first + len(batch)] = best_tokens[: len(batch)]
-    return tokens, logits
+        prompts, last = frame_prompts(batch + [np.empty(0, np.int32)] * (batch_size - len(batch)), length)
+        hidden[first : first + len(batch)] = _encode_batch(graph, state, prompts, last)[: len(batch)]
+    return hidden
 
 
 def complete_rows(
@@ -179,12 +185,9 @@ def _encode_last(graph: nnx.GraphDef, state: nnx.State, prompts: Array, last: Ar
     return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0].astype(jnp.float32), model.scoring.table[...]
 
 
-@partial(jax.jit, static_argnames=("graph", "k"))
-def _rank_batch(
-    graph: nnx.GraphDef, state: nnx.State, *, prompts: Array, last: Array, exclude: Array, k: int
-) -> tuple[Array, Array]:
-    hidden, table = _encode_last(graph, state, prompts, last)
-    return top_k(hidden, table, k, exclude)
+@partial(jax.jit, static_argnames="graph")
+def _encode_batch(graph: nnx.GraphDef, state: nnx.State, prompts: Array, last: Array) -> Array:
+    return _encode_last(graph, state, prompts, last)[0]
 
 
 @partial(jax.jit, static_argnames=("graph", "k"))

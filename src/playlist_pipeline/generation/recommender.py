@@ -37,7 +37,7 @@ class Recommender:
         model: The transformer, side information folded into its table.
         vocabulary: What its tokens mean.
         database: The catalog that texts are looked up in and names come from, or None.
-        batch_size: Playlists that the model ranks at a time.
+        batch_size: Playlists that the model reads at a time.
     """
 
     def __init__(self, loaded: LoadedModel, *, database: Database | None = None, batch_size: int = 32) -> None:
@@ -46,7 +46,7 @@ class Recommender:
         Args:
             loaded: The model with its vocabulary.
             database: The catalog; without it, seeds are URIs and tracks have no names.
-            batch_size: Playlists that ``rank`` handles at a time.
+            batch_size: Playlists that the model reads at a time in ``rank``; the result does not depend on it.
         """
         self.model = fold_side_information(loaded.model)
         self.vocabulary = loaded.vocabulary

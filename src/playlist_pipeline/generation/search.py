@@ -1,4 +1,9 @@
-"""Exact maximum-inner-product search: the best tracks of the whole vocabulary for a batch of queries."""
+"""Exact maximum-inner-product search: the best tracks of the whole vocabulary for a batch of queries.
+
+Two ways give the same result. On a CPU a query keeps its best tracks and the k-th best score; of each next chunk of the
+table only scores above that are looked at again, which are few. Elsewhere, and inside a compiled function, every chunk
+is ranked and merged.
+"""
 
 from functools import partial
 
@@ -12,15 +17,25 @@ from playlist_pipeline.corpus.vocabulary import SPECIALS
 
 PADDING = -1
 CHUNK_SIZE = 65_536
+# On a CPU a tile of scores should stay in its cache.
+QUERIES_AT_A_TIME = 1024
+SCORES_AT_A_TIME = 1 << 22
+SMALLEST_CHUNK = 1024
 
 
 def top_k(
-    queries: ArrayLike, table: ArrayLike, k: int, exclude: ArrayLike | None = None, *, chunk_size: int = CHUNK_SIZE
+    queries: ArrayLike,
+    table: ArrayLike,
+    k: int,
+    exclude: ArrayLike | None = None,
+    *,
+    chunk_size: int | None = None,
 ) -> tuple[Array, Array]:
     """Return the ``k`` tracks with the largest inner product with each query.
 
-    The table is read in chunks, so no more than ``B x chunk_size`` scores exist at a time. Special tokens are never
-    returned. Equal scores are ordered by token, the smaller one first.
+    Outside of compiled functions, queries are taken ``QUERIES_AT_A_TIME`` and the table in chunks, so memory does not
+    grow with the number of scores. Special tokens are never returned. Equal scores are ordered by token, the smaller
+    one first.
 
     Args:
         queries: float ``[B, D]``, last hidden states.
@@ -37,12 +52,154 @@ def top_k(
     Raises:
         ValueError: ``k`` or ``chunk_size`` is less than 1.
     """
-    if k < 1 or chunk_size < 1:
+    if k < 1 or (chunk_size is not None and chunk_size < 1):
         raise ValueError(f"k = {k} and chunk_size = {chunk_size} must be 1 or more")
     queries, table = jnp.asarray(queries), jnp.asarray(table)
     if exclude is None:
         exclude = np.full((len(queries), 1), PADDING, np.int32)
-    return _top_k(queries, table, jnp.asarray(exclude, jnp.int32), k, chunk_size)
+    if any(isinstance(array, jax.core.Tracer) for array in (queries, table, exclude)):
+        return _top_k(queries, table, jnp.asarray(exclude, jnp.int32), k, chunk_size or CHUNK_SIZE)
+    return _search_in_blocks(queries, table, k, np.asarray(exclude, np.int32), chunk_size)
+
+
+def _search_in_blocks(
+    queries: Array, table: Array, k: int, exclude: np.ndarray, chunk_size: int | None
+) -> tuple[Array, Array]:
+    """Search for some queries at a time; the last block is filled up, so that few shapes are compiled."""
+    num_rows = len(queries)
+    scores = np.full((num_rows, k), -np.inf, np.float32)
+    tokens = np.full((num_rows, k), PADDING, np.int32)
+    k = min(k, len(table))
+    size = min(QUERIES_AT_A_TIME, round_up(num_rows))
+    for first in range(0, num_rows, size):
+        block = slice(first, min(first + size, num_rows))
+        count = block.stop - first
+        padded = jnp.pad(queries[block], ((0, size - count), (0, 0)))
+        if _is_on_cpu(table):
+            chunk = chunk_size or min(max(SCORES_AT_A_TIME // size, SMALLEST_CHUNK), CHUNK_SIZE)
+            found = _search_on_cpu(padded, table, k, exclude[block], chunk)
+        else:
+            excluded = np.pad(exclude[block], ((0, size - count), (0, 0)), constant_values=PADDING)
+            found = _top_k(padded, table, jnp.asarray(excluded), k, chunk_size or CHUNK_SIZE)
+        scores[block, :k], tokens[block, :k] = (np.asarray(array)[:count] for array in found)
+    return jnp.asarray(scores), jnp.asarray(tokens)
+
+
+def _is_on_cpu(array: Array) -> bool:
+    return {device.platform for device in array.devices()} == {"cpu"}
+
+
+@partial(jax.jit, static_argnames="size")
+def _score_chunk(queries: Array, table: Array, start: Array, *, size: int) -> Array:
+    """Return the scores float32 [B, C] of the ``size`` rows of the table from ``start`` on."""
+    tile = lax.dynamic_slice_in_dim(table, start, size)  # [C, D]
+    return jnp.matmul(queries, tile.T, precision=lax.Precision.HIGHEST).astype(jnp.float32)
+
+
+class _Best:
+    """The best tracks that each of n rows has met so far, and some that may turn out not to be.
+
+    Attributes:
+        bounds: float32 [n]; only a score above it can still be among a row's k best.
+    """
+
+    def __init__(self, num_rows: int, k: int, chunk_size: int) -> None:
+        self._k = k
+        # In the order of tokens; of row i the first counts[i] entries are in use.
+        self._scores = np.empty((num_rows, 2 * k + chunk_size), np.float32)
+        self._tokens = np.empty(self._scores.shape, np.int32)
+        self._counts = np.zeros(num_rows, np.int64)
+        self.bounds = np.full(num_rows, -np.inf, np.float32)
+
+    def add(self, rows: np.ndarray, tokens: np.ndarray, scores: np.ndarray) -> None:
+        """Add tracks, sorted by row and then token; a row's tokens exceed those that it has."""
+        added = np.bincount(rows, minlength=len(self._counts))
+        places = np.arange(len(rows)) - (np.cumsum(added) - added)[rows] + self._counts[rows]
+        self._scores[rows, places] = scores
+        self._tokens[rows, places] = tokens
+        self._counts += added
+        is_first = (self._counts >= self._k) & np.isneginf(self.bounds)
+        self._drop(np.flatnonzero(is_first | (self._counts >= 2 * self._k)))
+
+    def _drop(self, rows: np.ndarray) -> None:
+        """Drop all but the k best of some rows that have at least k; of equal scores the smaller tokens stay."""
+        if not len(rows):
+            return
+        k, width = self._k, self._counts[rows].max()
+        scores, tokens = self._scores[rows, :width], self._tokens[rows, :width]
+        scores[np.arange(width) >= self._counts[rows][:, None]] = -np.inf
+        bounds = np.partition(scores, width - k, axis=1)[:, width - k]
+        above, equal = scores > bounds[:, None], scores == bounds[:, None]
+        room = k - above.sum(axis=1)
+        kept = above | (equal & (np.cumsum(equal, axis=1) <= room[:, None]))
+        self._scores[rows, :k] = scores[kept].reshape(-1, k)
+        self._tokens[rows, :k] = tokens[kept].reshape(-1, k)
+        self._counts[rows], self.bounds[rows] = k, bounds
+
+    def sort(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and tokens [n, k], best first, filled up with ``-inf`` and ``PADDING``."""
+        self._drop(np.flatnonzero(self._counts > self._k))
+        used = np.arange(self._k) < self._counts[:, None]
+        scores = np.where(used, self._scores[:, : self._k], -np.inf)
+        tokens = np.where(used, self._tokens[:, : self._k], PADDING)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(tokens, order, axis=1)
+
+
+def _search_on_cpu(
+    queries: Array, table: Array, k: int, exclude: np.ndarray, chunk_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores and tokens [n, k] for the first n = ``len(exclude)`` of the queries."""
+    num_rows, vocabulary_size = len(exclude), len(table)
+    chunk_size = min(chunk_size, vocabulary_size)
+    num_chunks = -(-vocabulary_size // chunk_size)
+    excluded_rows, excluded_tokens = _sort_excluded(exclude)
+    best = _Best(num_rows, k, chunk_size)
+    is_candidate = np.empty((num_rows, chunk_size), bool)
+
+    def begin(chunk: int) -> int:
+        # The last chunk starts early to stay inside the table.
+        return min(chunk * chunk_size, vocabulary_size - chunk_size)
+
+    def score(chunk: int) -> Array:
+        return _score_chunk(queries, table, np.int32(begin(chunk)), size=chunk_size)
+
+    upcoming = score(0)
+    for chunk in range(num_chunks):
+        current, start = upcoming, begin(chunk)
+        if chunk + 1 < num_chunks:
+            upcoming = score(chunk + 1)  # is computed while this one is looked at
+        scores = np.asarray(current)[:num_rows]  # waits for the device
+        inside = slice(*np.searchsorted(excluded_tokens, (start, start + chunk_size)))
+        excluded = excluded_rows[inside], excluded_tokens[inside] - start
+        seen = max(chunk * chunk_size, len(SPECIALS)) - start  # special tokens, and those of an earlier chunk
+        bounds = best.bounds if chunk else _bound_from_below(scores, excluded, seen, k)
+        np.greater(scores, bounds[:, None], out=is_candidate)
+        is_candidate[excluded] = False
+        is_candidate[:, : max(seen, 0)] = False
+        found = np.flatnonzero(is_candidate)
+        rows, columns = np.divmod(found, chunk_size)
+        best.add(rows, columns + start, scores.reshape(-1)[found])
+    return best.sort()
+
+
+def _sort_excluded(exclude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return row and token of each excluded track, by token."""
+    rows, places = np.nonzero(exclude != PADDING)
+    tokens = exclude[rows, places]
+    order = np.argsort(tokens, kind="stable")
+    return rows[order], tokens[order]
+
+
+def _bound_from_below(scores: np.ndarray, excluded: tuple[np.ndarray, np.ndarray], seen: int, k: int) -> np.ndarray:
+    """Return a bound for the first chunk: just below its k-th best allowed score, ``-inf`` if there are fewer."""
+    bounds = np.full(len(scores), -np.inf, np.float32)
+    if k <= scores.shape[1]:
+        allowed = scores.copy()
+        allowed[excluded] = -np.inf
+        allowed[:, : max(seen, 0)] = -np.inf
+        bounds = np.partition(allowed, -k, axis=1)[:, -k]
+    return np.nextafter(bounds, np.float32(-np.inf))
 
 
 @partial(jax.jit, static_argnames=("k", "chunk_size"))

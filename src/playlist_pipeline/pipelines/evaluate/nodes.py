@@ -9,28 +9,37 @@ import pyarrow as pa
 
 from playlist_pipeline.config import EvaluateConfig
 from playlist_pipeline.corpus.sequences import SequenceStore
+from playlist_pipeline.corpus.side_information import SideInformation
 from playlist_pipeline.corpus.vocabulary import Vocabulary
 
 
 def build_test_cases(
-    memberships: pa.Table, tracks: pa.Table, splits: pa.Table, vocabulary: pa.Table, config: EvaluateConfig
-) -> pa.Table:
-    """Cut the test playlists into seeds and the continuation to find.
+    playlists: pa.Table,
+    memberships: pa.Table,
+    tracks: pa.Table,
+    splits: pa.Table,
+    vocabulary: pa.Table,
+    config: EvaluateConfig,
+) -> tuple[pa.Table, dict[str, dict[str, int]]]:
+    """Cut the test playlists into what is given and the continuation to find.
 
     Args:
+        playlists: The extracted playlists, for their titles.
         memberships: Which track stands where in which playlist.
         tracks: The extracted tracks.
         splits: The part of each playlist.
         vocabulary: The tokens.
-        config: Numbers of seeds, and which playlists are long enough.
+        config: The protocols and their settings.
 
     Returns:
-        One row for each playlist and number of seeds.
+        One row for each playlist and case of a protocol, and the numbers of playlists used and left out.
     """
-    from playlist_pipeline.evaluation import protocol  # noqa: PLC0415
+    from playlist_pipeline.evaluation import protocols  # noqa: PLC0415
+    from playlist_pipeline.evaluation.cases import cases_to_table  # noqa: PLC0415
 
-    cases = protocol.build_test_cases(memberships, tracks, splits, Vocabulary.from_table(vocabulary), config)
-    return protocol.cases_to_table(cases)
+    tokens = Vocabulary.from_table(vocabulary)
+    cases, counts = protocols.build_test_cases(playlists, memberships, tracks, splits, tokens, config)
+    return cases_to_table(cases), counts
 
 
 def rank_tracks(model: Any, sequences: SequenceStore, test_cases: pa.Table, config: EvaluateConfig) -> pa.Table:
@@ -39,21 +48,22 @@ def rank_tracks(model: Any, sequences: SequenceStore, test_cases: pa.Table, conf
     Args:
         model: The trained ``LoadedModel``.
         sequences: The packed sequences; the baselines learn from the training part.
-        test_cases: Seeds and truth.
+        test_cases: Seeds, titles and truth.
         config: Length of the lists, and which baselines.
 
     Returns:
         One ranked list for each system and test case.
     """
-    from playlist_pipeline.evaluation import protocol  # noqa: PLC0415
     from playlist_pipeline.evaluation.baselines import fit_baselines  # noqa: PLC0415
+    from playlist_pipeline.evaluation.cases import cases_from_table  # noqa: PLC0415
+    from playlist_pipeline.evaluation.rankings import rank_cases  # noqa: PLC0415
     from playlist_pipeline.generation.recommender import Recommender  # noqa: PLC0415
 
     train = sequences.source("train", model.vocabulary)
     systems = {"model": Recommender(model, batch_size=config.batch_size)} | fit_baselines(
         train, model.vocabulary, config
     )
-    return protocol.rank_cases(systems, protocol.cases_from_table(test_cases), config)
+    return rank_cases(systems, cases_from_table(test_cases), config)
 
 
 def measure_test_loss(model: Any, sequences: SequenceStore, config: EvaluateConfig) -> dict[str, float | int | None]:
@@ -73,7 +83,13 @@ def measure_test_loss(model: Any, sequences: SequenceStore, config: EvaluateConf
 
 
 def compute_metrics(
-    test_cases: pa.Table, recommendations: pa.Table, test_loss: dict[str, float | int | None], config: EvaluateConfig
+    test_cases: pa.Table,
+    recommendations: pa.Table,
+    test_loss: dict[str, float | int | None],
+    vocabulary: pa.Table,
+    side_information: pa.Table,
+    artists: pa.Table,
+    config: EvaluateConfig,
 ) -> dict[str, Any]:
     """Compute the ranking metrics with their intervals and put them beside the losses.
 
@@ -81,19 +97,24 @@ def compute_metrics(
         test_cases: Seeds and truth.
         recommendations: The ranked lists.
         test_loss: Losses on the test part.
+        vocabulary: The tokens and their training counts.
+        side_information: Their artists.
+        artists: The extracted artists.
         config: The bootstrap.
 
     Returns:
         What ``metrics.json`` holds.
     """
-    from playlist_pipeline.evaluation import protocol  # noqa: PLC0415
+    from playlist_pipeline.evaluation.cases import cases_from_table  # noqa: PLC0415
+    from playlist_pipeline.evaluation.facts import TrackFacts  # noqa: PLC0415
+    from playlist_pipeline.evaluation.summary import summarise  # noqa: PLC0415
 
-    cases = protocol.cases_from_table(test_cases)
-    return protocol.summarise(cases, recommendations, config) | {"loss": {"test": test_loss}}
+    facts = TrackFacts.from_tables(Vocabulary.from_table(vocabulary), SideInformation(side_information), artists)
+    return summarise(cases_from_table(test_cases), recommendations, facts, config) | {"loss": {"test": test_loss}}
 
 
 def plot_quality(metrics: dict[str, Any]) -> Any:
-    """Draw NDCG and its interval by number of seeds for each system.
+    """Draw the main metrics and their intervals by case for each system.
 
     Args:
         metrics: What ``metrics.json`` holds.

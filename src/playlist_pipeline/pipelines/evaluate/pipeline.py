@@ -18,13 +18,14 @@ def create_pipeline() -> Pipeline:
             Node(
                 func=build_test_cases,
                 inputs={
+                    "playlists": "playlists",
                     "memberships": "memberships",
                     "tracks": "tracks",
                     "splits": "splits",
                     "vocabulary": "vocabulary",
                     "config": "params:evaluate",
                 },
-                outputs="test_cases",
+                outputs=["test_cases", "test_cases_report"],
                 name="build_test_cases_node",
             ),
             Node(
@@ -50,6 +51,9 @@ def create_pipeline() -> Pipeline:
                     "test_cases": "test_cases",
                     "recommendations": "recommendations",
                     "test_loss": "test_loss",
+                    "vocabulary": "vocabulary",
+                    "side_information": "side_information",
+                    "artists": "artists",
                     "config": "params:evaluate",
                 },
                 outputs="metrics",
