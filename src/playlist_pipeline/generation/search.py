@@ -17,9 +17,9 @@ from playlist_pipeline.corpus.vocabulary import SPECIALS
 
 PADDING = -1
 CHUNK_SIZE = 65_536
-# On a CPU a tile of scores should stay in its cache.
-QUERIES_AT_A_TIME = 1024
-SCORES_AT_A_TIME = 1 << 22
+QUERIES_AT_A_TIME = 512
+# 8 MB: on a CPU a tile of scores should stay in the cache, and malloc gives larger ones back to the system each time.
+SCORES_AT_A_TIME = 1 << 21
 SMALLEST_CHUNK = 1024
 
 
