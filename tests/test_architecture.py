@@ -36,7 +36,7 @@ def imported_modules(path: Path) -> set[str]:
 
 
 def files_of(room: str) -> list[Path]:
-    files = sorted((SOURCE / room).glob("*.py"))
+    files = sorted((SOURCE / room).rglob("*.py"))
     assert files
     return files
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from playlist_pipeline.config import CONFIG_CLASSES, ConfigError, make_config
+from playlist_pipeline.config import BASELINES, CONFIG_CLASSES, ConfigError, make_config
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -56,7 +56,13 @@ def test_overlays_name_known_parameters_only(path: Path) -> None:
         ("train", "clip_norm", 0, "a positive number, or null"),
         ("train", "weight_decay", 10000.0, "less than 1 / learning_rate (0.0001)"),
         ("evaluate", "num_seeds", [1, 0], "a list of numbers of 1 or more"),
-        ("evaluate", "baselines", ["magic"], "a list of item_knn, popularity"),
+        (
+            "evaluate",
+            "baselines",
+            ["magic"],
+            "a list of " + ", ".join(BASELINES),
+        ),
+        ("baselines", "als", 5, "its parts, such as baselines.als.NAME=VALUE"),
         ("generate", "temperature", 0, "a positive number"),
         ("generate", "seeds", ["one"], "a value of type tuple[tuple[str, ...], ...]"),
     ],

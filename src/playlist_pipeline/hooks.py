@@ -3,7 +3,7 @@
 import difflib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +14,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from playlist_pipeline.config import CONFIG_CLASSES, Config, make_config
+from playlist_pipeline.config import BASELINE_PACKAGES, CONFIG_CLASSES, Config, make_config
 from playlist_pipeline.data_catalog import ManifestCatalog
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.fingerprint import code_fingerprint, digest_of, fingerprint_of, size_of
@@ -54,6 +54,18 @@ class ParameterHooks:
             raise UserError(
                 "parameter train.embedding_init = 'als' needs the package implicit: install playlist_pipeline[als], "
                 "or give another"
+            )
+        _require_packages("evaluate.baselines", parameters["evaluate"]["baselines"])
+
+
+def _require_packages(key: str, systems: Sequence[str]) -> None:
+    """Refuse baselines whose package is not installed."""
+    for system in systems:
+        package = BASELINE_PACKAGES.get(system)
+        if package is not None and find_spec(package) is None:
+            raise UserError(
+                f"parameter {key} names {system}, which needs the package {package}: "
+                "install playlist_pipeline[baselines], or leave it out"
             )
 
 

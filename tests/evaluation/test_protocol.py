@@ -36,7 +36,6 @@ def make_config(**changes):
         "num_recommendations": 6,
         "max_playlists": None,
         "baselines": ["popularity"],
-        "knn_neighbours": 10,
         "bootstrap_samples": 200,
         "confidence": 0.95,
         "seed": 0,

@@ -83,7 +83,7 @@ def test_the_whole_way_leaves_every_artifact_and_its_line(finished_workspace: Pa
 def test_metrics_have_the_agreed_form(finished_workspace: Path) -> None:
     metrics = json.loads((finished_workspace / REPORTS / "metrics.json").read_text())
     systems = metrics["ranking"]["first_k"]
-    assert set(systems) == {"model", "popularity", "item_knn"}
+    assert set(systems) == {"model", "popularity", "title_knn", "item_knn", "playlist_knn"}
     for seeds in ("1", "5"):
         assert metrics["playlists"]["first_k"][seeds] > 0
         assert 0 < metrics["ceiling"]["first_k"][seeds] <= 1

@@ -1,6 +1,6 @@
 """Evaluation: test cases, baselines, ranking metrics with bootstrap intervals, and figures of them."""
 
-from playlist_pipeline.evaluation.baselines import ItemKNN, Popularity, Ranker, fit_baselines
+from playlist_pipeline.evaluation.baselines import Ranker, TrainingPlaylists, fit_baselines
 from playlist_pipeline.evaluation.bootstrap import bootstrap_means
 from playlist_pipeline.evaluation.metrics import METRICS, compute_hits, compute_metrics
 from playlist_pipeline.evaluation.plots import plot_quality, plot_training_curve
@@ -23,10 +23,9 @@ __all__ = [
     "METRICS",
     "RANKINGS_SCHEMA",
     "TEST_CASES_SCHEMA",
-    "ItemKNN",
-    "Popularity",
     "Ranker",
     "TestCases",
+    "TrainingPlaylists",
     "bootstrap_means",
     "build_test_cases",
     "cases_from_table",

@@ -79,12 +79,13 @@ class Recommender:
             database = Database(Path(database))
         return cls(load_model(folder), database=database)
 
-    def rank(self, seeds: Sequence[np.ndarray], k: int) -> np.ndarray:
+    def rank(self, seeds: Sequence[np.ndarray], k: int, *, titles: Sequence[str | None] | None = None) -> np.ndarray:
         """Rank the best next tracks of playlists.
 
         Args:
             seeds: For each playlist, the tokens of its tracks, int32 ``[n_i]``, ``<unk>`` allowed.
             k: How many tracks are wanted.
+            titles: The playlists' titles; not looked at.
 
         Returns:
             Tokens int32 ``[n, k]``, best first; the playlist's own tracks and special tokens are never among them.
