@@ -340,6 +340,13 @@ class TrainConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoSettings(Config):
+    """Settings of popularity: none."""
+
+    KEY = "baselines.popularity"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TitleKNNSettings(Config):
     """Settings of title-kNN.
 
@@ -522,15 +529,67 @@ class BaselinesConfig(Config):
         super().__post_init__()
         self._require_within(0, 2**32, "seed")
 
-    def settings_of(self, system: str) -> Config | None:
-        """Return a system's settings; None for popularity."""
-        return getattr(self, system, None)
+    def settings_of(self, system: str) -> Config:
+        """Return a system's settings."""
+        return NoSettings() if system == "popularity" else getattr(self, system)
 
 
 TUNABLE = tuple(field.name for field in dataclasses.fields(BaselinesConfig) if field.name != "seed")
 BASELINES = ("popularity", *TUNABLE)
 # What a system needs beside the project's own dependencies; the extra `baselines` has it.
 BASELINE_PACKAGES = {"als": "implicit", "bpr": "implicit", "skip_gram": "gensim"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningConfig(Config):
+    """How the settings of the baselines are chosen on the validation part.
+
+    Attributes:
+        systems: Which baselines are tuned, fitted and measured.
+        num_trials: Settings that are tried of each system.
+        metric: Whose mean over the cases decides.
+        seed: Of the random trials.
+        search_space: For each system the settings that are searched, and their values to begin with.
+    """
+
+    KEY = "tuning"
+    systems: tuple[str, ...]
+    num_trials: int
+    metric: str
+    seed: int
+    search_space: dict[str, dict[str, tuple[int | float | str, ...]]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("systems", set(self.systems) <= set(BASELINES), "a list of " + ", ".join(BASELINES))
+        self._require_at_least(1, "num_trials")
+        self._require_one_of("metric", ("r_precision", "ndcg@500", "recall@500"))
+        self._require_within(0, 2**32, "seed")
+
+    def check_search_space(self, baselines: BaselinesConfig) -> None:
+        """Check names and values of the search space.
+
+        Args:
+            baselines: The settings that the search begins with.
+
+        Raises:
+            ConfigError: A system or setting is unknown, or a value is not allowed.
+        """
+        for system, space in self.search_space.items():
+            if system not in TUNABLE:
+                raise ConfigError(f"parameter tuning.search_space.{system} is unknown: known are {', '.join(TUNABLE)}")
+            settings = baselines.settings_of(system)
+            for name, values in space.items():
+                key = f"tuning.search_space.{system}.{name}"
+                if name not in settings.to_dict():
+                    raise ConfigError(f"parameter {key} is unknown: known are {', '.join(settings.to_dict())}")
+                if not values or len(set(values)) < len(values):
+                    raise ConfigError(f"parameter {key} = {values!r} is not allowed: give different values")
+                for value in values:
+                    try:
+                        dataclasses.replace(settings, **{name: value})
+                    except ConfigError as error:
+                        raise ConfigError(f"parameter {key} = {values!r} is not allowed: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -614,6 +673,7 @@ CONFIG_CLASSES: dict[str, type[Config]] = {
         TrainConfig,
         EvaluateConfig,
         BaselinesConfig,
+        TuningConfig,
         GenerateConfig,
     )
 }

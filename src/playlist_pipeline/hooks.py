@@ -19,7 +19,7 @@ from playlist_pipeline.data_catalog import ManifestCatalog
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.fingerprint import code_fingerprint, digest_of, fingerprint_of, size_of
 from playlist_pipeline.manifest import RunManifest, describe_environment
-from playlist_pipeline.pipeline_registry import DATA_PIPELINES, MODEL_PIPELINES, register_pipelines
+from playlist_pipeline.pipeline_registry import PIPELINES, register_pipelines
 
 LOGGER = logging.getLogger(__name__)
 # Given with --params and read by the catalog and by globals, not by nodes.
@@ -28,6 +28,9 @@ PLACES = ("archive", "workspace", "seeds_file")
 
 class ParameterHooks:
     """Refuses bad parameters of all pipelines at once, unknown ones too, which Kedro would ignore at the top level."""
+
+    def __init__(self) -> None:
+        self._tuned_systems: Sequence[str] = ()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -48,14 +51,25 @@ class ParameterHooks:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
                 raise UserError(f"parameter {name} is unknown: {hint}")
-        for key in CONFIG_CLASSES:
-            make_config(key, parameters.get(key, {}))
+        configs = {key: make_config(key, parameters.get(key, {})) for key in CONFIG_CLASSES}
+        configs["tuning"].check_search_space(configs["baselines"])  # type: ignore[attr-defined]
         if parameters["train"]["embedding_init"] == "als" and find_spec("implicit") is None:
             raise UserError(
                 "parameter train.embedding_init = 'als' needs the package implicit: install playlist_pipeline[als], "
                 "or give another"
             )
         _require_packages("evaluate.baselines", parameters["evaluate"]["baselines"])
+        self._tuned_systems = parameters["tuning"]["systems"]
+
+    @hook_impl(tryfirst=True)  # before the workspace is held
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Look for the packages of the systems that are tuned, if any are.
+
+        Raises:
+            UserError: A package is not installed.
+        """
+        if "params:tuning" in pipeline.inputs():
+            _require_packages("tuning.systems", self._tuned_systems)
 
 
 def _require_packages(key: str, systems: Sequence[str]) -> None:
@@ -122,12 +136,13 @@ class ManifestHooks:
         self._catalog, self._manifest = catalog, catalog.load("run_manifest")
         self._node_names = [node.name for node in pipeline.nodes]
         manifest = self._manifest
-        everything = register_pipelines()
-        maker = {_bare(name): node for node in everything["__default__"].nodes for name in node.outputs}
-        self._refuse_unfinished(pipeline, manifest, everything, maker)
+        registered = register_pipelines()
+        everything = sum(registered.values(), Pipeline([]))
+        maker = {_bare(name): node for node in everything.nodes for name in node.outputs}
+        self._refuse_unfinished(pipeline, manifest, registered, maker)
 
-        planned = self._plan(everything["__default__"], manifest)
-        written = [name for node in everything["__default__"].nodes for name in node.outputs]
+        planned = self._plan(everything, manifest)
+        written = [name for node in everything.nodes for name in node.outputs]
         stale = {_bare(name) for name in written if not self._is_current(name, planned, manifest)}
         for name in sorted(stale & {_bare(name) for name in pipeline.inputs()}):
             LOGGER.warning("%s was made from other inputs, parameters or code than today's; it is used as it is", name)
@@ -147,15 +162,16 @@ class ManifestHooks:
         }
 
     def _refuse_unfinished(
-        self, pipeline: Pipeline, manifest: RunManifest, everything: Mapping[str, Pipeline], maker: Mapping[str, Node]
+        self, pipeline: Pipeline, manifest: RunManifest, registered: Mapping[str, Pipeline], maker: Mapping[str, Node]
     ) -> None:
+        everything = sum(registered.values(), Pipeline([]))
         for name in sorted(pipeline.inputs()):
             if _bare(name) in maker and not self._is_finished(name, manifest):
-                before = everything["__default__"].to_outputs(*maker[_bare(name)].outputs)
+                before = everything.to_outputs(*maker[_bare(name)].outputs)
                 lacking = {
                     node for node in before.nodes for made in node.outputs if not self._is_finished(made, manifest)
                 }
-                owners = [key for key in (*DATA_PIPELINES, *MODEL_PIPELINES) if lacking & set(everything[key].nodes)]
+                owners = [key for key in PIPELINES if lacking & set(registered[key].nodes)]
                 path = _path_of(self._catalog, name)
                 raise UserError(
                     f"{_bare(name)} ({path}) is missing, or the run that was to make it did not finish; "
@@ -166,7 +182,7 @@ class ManifestHooks:
         return _bare(name) in manifest.artifacts and _path_of(self._catalog, name).exists()
 
     def _plan(self, pipeline: Pipeline, manifest: RunManifest) -> dict[str, str]:
-        """Return the fingerprint that each artifact would have if the whole pipeline ran now."""
+        """Return the fingerprint that each artifact would have if all pipelines ran now."""
         planned: dict[str, str] = {}
         for name in sorted(pipeline.inputs()):
             if not name.startswith("param"):

@@ -17,6 +17,7 @@ from playlist_pipeline.datasets import (
     SeedsDataset,
     SequencesDataset,
     TableDataset,
+    TrialsDataset,
 )
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.manifest import RunManifest
@@ -31,6 +32,7 @@ ALL = [
     SeedsDataset,
     SequencesDataset,
     TableDataset,
+    TrialsDataset,
 ]
 
 
@@ -150,6 +152,19 @@ class TestCheckpointsDataset:
         assert Path(dataset.load().root) == tmp_path / "checkpoints"
         assert dataset.fingerprint() == "checkpoints"
         with pytest.raises(DatasetError, match="handle"):
+            dataset.save("anything")
+
+
+class TestTrialsDataset:
+    def test_loads_a_handle_and_refuses_to_save(self, tmp_path: Path) -> None:
+        from playlist_pipeline.evaluation.tuning import Trial  # noqa: PLC0415
+
+        dataset = TrialsDataset(filepath=str(tmp_path / "trials"))
+        dataset.load().save("key", Trial({"a": 1}, {"1": 0.5}, 2.0))
+        assert dataset.exists()
+        assert dataset.load().load("key") == Trial({"a": 1}, {"1": 0.5}, 2.0)
+        assert dataset.fingerprint() == TrialsDataset(filepath=str(tmp_path / "others")).fingerprint()
+        with pytest.raises(DatasetError, match="through the handle"):
             dataset.save("anything")
 
 

@@ -39,17 +39,18 @@ def workspace(finished_workspace: Path, tmp_path: Path) -> Path:
 def test_the_registry_has_each_pipeline_their_sum_and_the_data_part() -> None:
     pipelines = register_pipelines()
     parts = ["extract", "split", "catalog", "vocabulary", "train", "evaluate", "generate"]
-    assert set(pipelines) == {*parts, "data", "__default__"}
+    assert set(pipelines) == {*parts, "baselines", "data", "__default__"}
     assert {node.name for node in pipelines["data"].nodes} == {
         node.name for name in parts[:4] for node in pipelines[name].nodes
     }
     assert set(pipelines["__default__"].nodes) == {node for name in parts for node in pipelines[name].nodes}
-    for node in pipelines["__default__"].nodes:
+    for node in pipelines["__default__"].nodes + pipelines["baselines"].nodes:
         assert node.name == f"{node.func.__name__}_node"
 
 
 def test_every_edge_is_a_persisted_catalog_entry_with_a_layer(context: KedroContext) -> None:
-    names = {name for name in register_pipelines()["__default__"].datasets() if not name.startswith("params:")}
+    pipelines = register_pipelines().values()
+    names = {name for pipeline in pipelines for name in pipeline.datasets() if not name.startswith("params:")}
     assert len(names) >= 20
     for name in names | {"run_manifest"}:
         dataset = context.catalog.get(name)

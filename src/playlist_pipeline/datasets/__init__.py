@@ -9,6 +9,7 @@ from playlist_pipeline.datasets.run_manifest_dataset import RunManifestDataset
 from playlist_pipeline.datasets.seeds_dataset import SeedsDataset
 from playlist_pipeline.datasets.sequences_dataset import SequencesDataset
 from playlist_pipeline.datasets.table_dataset import TableDataset
+from playlist_pipeline.datasets.trials_dataset import TrialsDataset
 
 __all__ = [
     "ArchiveDataset",
@@ -20,4 +21,5 @@ __all__ = [
     "SeedsDataset",
     "SequencesDataset",
     "TableDataset",
+    "TrialsDataset",
 ]

@@ -144,7 +144,13 @@ def cases_from_table(table: pa.Table) -> dict[int, TestCases]:
 
 
 def build_test_cases(
-    memberships: pa.Table, tracks: pa.Table, splits: pa.Table, vocabulary: Vocabulary, config: EvaluateConfig
+    memberships: pa.Table,
+    tracks: pa.Table,
+    splits: pa.Table,
+    vocabulary: Vocabulary,
+    config: EvaluateConfig,
+    *,
+    part: str = "test",
 ) -> dict[int, TestCases]:
     """Choose the test playlists for each number of seeds, and part them into seeds and truth.
 
@@ -157,6 +163,7 @@ def build_test_cases(
         splits: playlist_id, pid, split.
         vocabulary: Gives the tokens.
         config: ``num_seeds``, ``min_truth`` and ``max_playlists`` count here.
+        part: ``test``, or ``validation`` to choose between systems.
 
     Returns:
         Number of seeds to test cases. Numbers for which no playlist is long enough are left out, with a log line.
@@ -164,7 +171,7 @@ def build_test_cases(
     Raises:
         UserError: No test playlist is long enough for any number of seeds.
     """
-    test = splits.filter(pc.field("split") == "test").sort_by("playlist_id")
+    test = splits.filter(pc.field("split") == part).sort_by("playlist_id")
     test_ids, pids = test["playlist_id"].to_numpy(), test["pid"].to_numpy()
     rows, track_ids = _find_unique_tracks(memberships, test_ids)
     tokens = vocabulary.tokens_of(tracks)[track_ids]
@@ -175,8 +182,9 @@ def build_test_cases(
         long_enough = np.flatnonzero(lengths >= num_seeds + config.min_truth)
         if not len(long_enough):
             logger.warning(
-                "nothing is measured with %d seeds: no test playlist has %d unique tracks after them",
+                "nothing is measured with %d seeds: no %s playlist has %d unique tracks after them",
                 num_seeds,
+                part,
                 config.min_truth,
             )
             continue
@@ -185,8 +193,8 @@ def build_test_cases(
     if not cases:
         needed = min(config.num_seeds) + config.min_truth
         raise UserError(
-            f"evaluate: none of the {len(test_ids)} test playlists has {needed} or more different tracks; "
-            "lower evaluate.min_truth or evaluate.num_seeds, or give the test part more playlists"
+            f"evaluate: none of the {len(test_ids)} {part} playlists has {needed} or more different tracks; "
+            f"lower evaluate.min_truth or evaluate.num_seeds, or give the {part} part more playlists"
         )
     return cases
 

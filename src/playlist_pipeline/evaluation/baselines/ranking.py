@@ -3,6 +3,9 @@
 Shape letters: n playlists to continue, P training playlists, V vocabulary, D dimensions.
 """
 
+import functools
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -62,6 +65,15 @@ class TrainingPlaylists:
             playlists: ``PLAYLISTS_SCHEMA``; row i is playlist_id i.
         """
         return cls(sequences, vocabulary, playlists["name"].take(pa.array(sequences.playlist_ids)).to_pylist())
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the content, as hexadecimal text."""
+        digest = hashlib.sha256(self.vocabulary.fingerprint.encode())
+        for array in (self.sequences.tokens, self.sequences.offsets):
+            digest.update(np.ascontiguousarray(array).data)
+        digest.update(json.dumps(None if self.titles is None else list(self.titles)).encode())
+        return digest.hexdigest()
 
     def build_memberships(self) -> sp.csr_matrix:
         """Build the matrix that says which playlist holds which known track: ones, float64 [P, V]."""
