@@ -6,7 +6,8 @@ RecTools does not go together with this project's numpy. It gets an environment 
 from rivals/requirements.txt by uv, or by venv and pip; rivals/rectools_models.py runs there, and Parquet files go to
 and fro. Each trial fits one setting within its share of --minutes, in processor time, and ranks the validation and the
 test cases. The test lists of a system's best trial on the validation part, filled with popularity like those of the
-baselines, are judged here and written to DIR/07_model_output/rival_recommendations.parquet. Finished trials are not repeated.
+baselines, are judged here and written to DIR/07_model_output/rival_recommendations.parquet. Finished trials are not
+repeated.
 """
 
 import argparse

@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 
 from playlist_pipeline.config import ItemKNNSettings, PlaylistKNNSettings, TitleKNNSettings
 from playlist_pipeline.corpus.vocabulary import UNK
-from playlist_pipeline.evaluation.baselines import ItemKNN, PlaylistKNN, TitleKNN
+from playlist_pipeline.evaluation.baselines import ItemKNN, PlaylistKNN, TitleKNN, neighbours
 from playlist_pipeline.evaluation.baselines.neighbours import list_ngrams, normalise_title
 
 COSINE = ItemKNNSettings(num_neighbours=1000, alpha=0.5, similarity_power=1.0, length_power=0.0)
@@ -83,6 +83,12 @@ class TestItemKNN:
         assert rank(ItemKNN, COSINE, playlists, [3], 5) == [6, 7, 8, 4, 5]
         # 6, 7, 8: 1/5 / sqrt(2); 4: 1/5 / 2; 5: 1/2 / 2.
         assert rank(ItemKNN, change(COSINE, length_power=1.0), playlists, [3], 5) == [5, 6, 7, 8, 4]
+
+    def test_neighbours_at_a_time_do_not_matter(self, random_data, random_playlists, monkeypatch) -> None:
+        knn = ItemKNN(random_data, change(COSINE, num_neighbours=20))
+        whole = knn.rank(random_playlists[:9], 20)
+        monkeypatch.setattr(neighbours, "NEIGHBOURS_PER_CHUNK", 900)  # three playlists, or one
+        np.testing.assert_array_equal(knn.rank(random_playlists[:9], 20), whole)
 
     def test_playlists_count_as_sets_of_known_tracks(self, rank) -> None:
         plain, noisy = [[3, 4], [3, 5], [4, 5]], [[3, 4, 3, 3], [UNK, 3, 5], [4, UNK, UNK, 5, 5], []]

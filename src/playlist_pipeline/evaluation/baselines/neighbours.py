@@ -22,6 +22,7 @@ from playlist_pipeline.evaluation.baselines.ranking import (
 )
 
 SHORTEST_NGRAM = 2
+NEIGHBOURS_PER_CHUNK = 1 << 26  # 12 bytes each
 
 
 class ItemKNN:
@@ -57,9 +58,11 @@ class ItemKNN:
         """Rank continuations of playlists; see ``Ranker.rank``. Titles say nothing.
 
         A call with many playlists is faster than many calls: it computes each seed's neighbours once for up to 2,048
-        playlists. Memory does not grow with the number of playlists beyond that.
+        playlists. Memory does not grow with the number of playlists beyond that; neighbours take 800 MB at most.
         """
-        ranked = [self._rank_chunk(chunk, k) for chunk, _ in iterate_chunks(seeds, titles)]
+        most_seeds = max((len(tokens) for tokens in seeds), default=0)
+        size = max(1, NEIGHBOURS_PER_CHUNK // (self._settings.num_neighbours * max(1, most_seeds)))
+        ranked = [self._rank_chunk(chunk, k) for chunk, _ in iterate_chunks(seeds, titles, size=size)]
         return np.concatenate([np.empty((0, k), np.int32), *ranked])
 
     def _rank_chunk(self, seeds: Sequence[np.ndarray], k: int) -> np.ndarray:
@@ -160,7 +163,8 @@ class TitleKNN:
         self._settings = settings
         self._popularity = Popularity(data.vocabulary)
         self._playlists = _damp_lengths(data.build_memberships(), settings.length_power)  # [P, V]
-        normalised = [normalise_title(title or "") for title in data.titles]
+        forms = {title: normalise_title(title or "") for title in set(data.titles)}
+        normalised = [forms[title] for title in data.titles]
         known = sorted(set(normalised) - {""})
         self._playlists_of = _group_by_title(normalised, known)  # [T, P]
         self._columns = {

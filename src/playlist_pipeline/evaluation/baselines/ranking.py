@@ -197,15 +197,18 @@ def rank_dense_scores(
 
 
 def iterate_chunks(
-    seeds: Sequence[np.ndarray], titles: Sequence[str | None] | None
+    seeds: Sequence[np.ndarray], titles: Sequence[str | None] | None, *, size: int | None = None
 ) -> Iterator[tuple[Sequence[np.ndarray], Sequence[str | None]]]:
-    """Yield seeds and titles of a few thousand playlists at a time; None for each title that is not given.
+    """Yield seeds and titles of ``size`` playlists at a time, ``PLAYLISTS_PER_CHUNK`` if that is None or more.
+
+    A title that is not given is None.
 
     Raises:
         ValueError: There are not as many titles as playlists.
     """
     if titles is not None and len(titles) != len(seeds):
         raise ValueError(f"{len(titles)} titles for {len(seeds)} playlists")
-    for start in range(0, len(seeds), PLAYLISTS_PER_CHUNK):
-        chunk = seeds[start : start + PLAYLISTS_PER_CHUNK]
-        yield chunk, [None] * len(chunk) if titles is None else titles[start : start + PLAYLISTS_PER_CHUNK]
+    size = PLAYLISTS_PER_CHUNK if size is None else min(size, PLAYLISTS_PER_CHUNK)
+    for start in range(0, len(seeds), size):
+        chunk = seeds[start : start + size]
+        yield chunk, [None] * len(chunk) if titles is None else titles[start : start + size]
