@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from playlist_pipeline.config import CONFIG_CLASSES, ConfigError, make_config
+from playlist_pipeline.config import BASELINES, CONFIG_CLASSES, ConfigError, make_config
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -60,7 +60,8 @@ def test_overlays_name_known_parameters_only(path: Path) -> None:
         ("evaluate", "protocols", [], "a list of first_k, challenge, deezer"),
         ("evaluate", "protocols", ["first_k", "first_k"], "a list of first_k, challenge, deezer"),
         ("evaluate", "challenge_reuse", 1, "a value of type bool"),
-        ("evaluate", "baselines", ["magic"], "a list of item_knn, popularity"),
+        ("evaluate", "baselines", ["magic"], "a list of " + ", ".join(BASELINES)),
+        ("baselines", "als", 5, "its parts, such as baselines.als.NAME=VALUE"),
         ("generate", "temperature", 0, "a positive number"),
         ("generate", "seeds", ["one"], "a value of type tuple[tuple[str, ...], ...]"),
         ("challenge", "track", "Main", "one of main, creative"),

@@ -27,15 +27,18 @@ def _is_instance(value: object, hint: Any) -> bool:
         return any(_is_instance(value, arg) for arg in args)
     if origin in (list, tuple):
         return isinstance(value, origin) and all(_is_instance(item, args[0]) for item in value)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+    if origin is dict:
+        return isinstance(value, dict) and all(_is_instance(item, args[1]) for item in value.values())
+    if hint in (int, float):
+        number = isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+        return number and math.isfinite(typing.cast(float, value))
     return isinstance(value, hint)
 
 
 def _tupled(value: object) -> object:
     """Turn lists, nested ones too, into tuples: a frozen value should not be changed through its parts."""
+    if isinstance(value, Mapping):
+        return {key: _tupled(item) for key, item in value.items()}
     return tuple(_tupled(item) for item in value) if isinstance(value, list | tuple) else value
 
 
@@ -48,10 +51,11 @@ class Config:
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            value = _tupled(getattr(self, field.name))
+            hint, value = hints[field.name], _tupled(getattr(self, field.name))
+            if isinstance(hint, type) and issubclass(hint, Config) and not isinstance(value, hint):
+                value = _make(hint, value)
             object.__setattr__(self, field.name, value)
-            if not _is_instance(value, hints[field.name]):
-                hint = hints[field.name]
+            if not _is_instance(value, hint):
                 self._refuse(field.name, f"a value of type {hint.__name__ if type(hint) is type else hint}")
 
     def _refuse(self, name: str, allowed: str) -> None:
@@ -80,7 +84,11 @@ class Config:
             only_result: Leave out the fields that no result depends on, such as the number of workers.
         """
         fields = [field.name for field in dataclasses.fields(self) if not (only_result and field.metadata.get("idle"))]
-        return {name: getattr(self, name) for name in fields}
+        values = {name: getattr(self, name) for name in fields}
+        return {
+            name: value.to_dict(only_result=only_result) if isinstance(value, Config) else value
+            for name, value in values.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,6 +345,259 @@ PROTOCOLS = ("first_k", "challenge", "deezer")
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoSettings(Config):
+    """Settings of popularity: none."""
+
+    KEY = "baselines.popularity"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TitleKNNSettings(Config):
+    """Settings of title-kNN.
+
+    Attributes:
+        max_ngram: Characters of the longest n-grams.
+        num_neighbours: Nearest titles that count.
+        similarity_power: A title counts with this power of its similarity.
+        length_power: A playlist's tracks count for 1 / its length to this power.
+    """
+
+    KEY = "baselines.title_knn"
+    max_ngram: int
+    num_neighbours: int
+    similarity_power: float
+    length_power: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(2, "max_ngram")
+        self._require_at_least(1, "num_neighbours")
+        self._require_at_least(0, "similarity_power", "length_power")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemKNNSettings(Config):
+    """Settings of item-kNN.
+
+    Attributes:
+        num_neighbours: Nearest tracks that a seed knows, itself included.
+        alpha: Share of the normalisation by count that falls on the recommended track: 0.5 for the cosine, more for
+            rarer tracks.
+        similarity_power: A neighbour counts with this power of its similarity.
+        length_power: Tracks that share a playlist count for 1 / its length to this power.
+    """
+
+    KEY = "baselines.item_knn"
+    num_neighbours: int
+    alpha: float
+    similarity_power: float
+    length_power: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(1, "num_neighbours")
+        self._require("alpha", 0 <= self.alpha <= 1, "a number from 0 to 1")
+        self._require("similarity_power", self.similarity_power > 0, "a positive number")
+        self._require_at_least(0, "length_power")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaylistKNNSettings(Config):
+    """Settings of playlist-kNN.
+
+    Attributes:
+        num_neighbours: Nearest playlists that count.
+        damping: A seed counts for 1 / ((its count - 1)^damping + 1): the higher, the less common tracks say.
+        similarity_power: A playlist counts with this power of its similarity.
+        length_power: A playlist's similarity is divided by its length to this power: 0.5 for the cosine.
+    """
+
+    KEY = "baselines.playlist_knn"
+    num_neighbours: int
+    damping: float
+    similarity_power: float
+    length_power: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(1, "num_neighbours")
+        self._require_at_least(0, "damping", "similarity_power", "length_power")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ALSSettings(Config):
+    """Settings of implicit's ALS.
+
+    Attributes:
+        factors: Length of a vector.
+        regularization: Weight of the vectors' squared lengths.
+        alpha: Confidence in what a playlist holds; what it does not hold has 1.
+        iterations: Passes over the training part.
+    """
+
+    KEY = "baselines.als"
+    factors: int
+    regularization: float
+    alpha: float
+    iterations: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(1, "factors", "iterations")
+        for name in ("regularization", "alpha"):
+            self._require(name, getattr(self, name) > 0, "a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BPRSettings(Config):
+    """Settings of implicit's BPR.
+
+    Attributes:
+        factors: Length of a vector.
+        learning_rate: Of stochastic gradient descent.
+        regularization: Weight of the vectors' squared lengths.
+        iterations: Passes over the training part.
+        bias_weight: A track's learned bias counts so many times beside its mean inner product with the seeds.
+    """
+
+    KEY = "baselines.bpr"
+    factors: int
+    learning_rate: float
+    regularization: float
+    iterations: int
+    bias_weight: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(1, "factors", "iterations")
+        self._require("learning_rate", self.learning_rate > 0, "a positive number")
+        self._require_at_least(0, "regularization", "bias_weight")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkipGramSettings(Config):
+    """Settings of gensim's skip-gram.
+
+    Attributes:
+        vector_size: Length of a vector.
+        window: Furthest track before and behind that a track is to predict.
+        negative: Negatives for each track to predict.
+        ns_exponent: Negatives are drawn by this power of their count: 1 by count, 0 uniformly, below 0 rare ones.
+        min_count: Tracks that occur less often in the training part get no vector.
+        learning_rate: The highest rate; it falls to 0.0001 in a line.
+        epochs: Passes over the training part.
+        similarity: ``cosine``, ``dot`` (of input vectors) or ``in_out`` (input vectors of seeds, output vectors of
+            tracks).
+    """
+
+    KEY = "baselines.skip_gram"
+    vector_size: int
+    window: int
+    negative: int
+    ns_exponent: float
+    min_count: int
+    learning_rate: float
+    epochs: int
+    similarity: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(1, "vector_size", "window", "negative", "min_count", "epochs")
+        self._require("learning_rate", self.learning_rate > 0, "a positive number")
+        self._require_one_of("similarity", ("cosine", "dot", "in_out"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselinesConfig(Config):
+    """Settings of the systems that the model is measured against; popularity has none.
+
+    Attributes:
+        seed: Of what is random in them.
+        title_knn: Nearest titles.
+        item_knn: Nearest tracks.
+        playlist_knn: Nearest playlists.
+        als: Alternating least squares.
+        bpr: Bayesian personalised ranking.
+        skip_gram: Skip-gram vectors.
+    """
+
+    KEY = "baselines"
+    seed: int
+    title_knn: TitleKNNSettings
+    item_knn: ItemKNNSettings
+    playlist_knn: PlaylistKNNSettings
+    als: ALSSettings
+    bpr: BPRSettings
+    skip_gram: SkipGramSettings
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_within(0, 2**32, "seed")
+
+    def settings_of(self, system: str) -> Config:
+        """Return a system's settings."""
+        return NoSettings() if system == "popularity" else getattr(self, system)
+
+
+TUNABLE = tuple(field.name for field in dataclasses.fields(BaselinesConfig) if field.name != "seed")
+BASELINES = ("popularity", *TUNABLE)
+# What a system needs beside the project's own dependencies; the extra `baselines` has it.
+BASELINE_PACKAGES = {"als": "implicit", "bpr": "implicit", "skip_gram": "gensim"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningConfig(Config):
+    """How the settings of the baselines are chosen on the validation part.
+
+    Attributes:
+        systems: Which baselines are tuned, fitted and measured.
+        num_trials: Settings that are tried of each system.
+        metric: Whose mean over the cases decides.
+        seed: Of the random trials.
+        search_space: For each system the settings that are searched, and their values to begin with.
+    """
+
+    KEY = "tuning"
+    systems: tuple[str, ...]
+    num_trials: int
+    metric: str
+    seed: int
+    search_space: dict[str, dict[str, tuple[int | float | str, ...]]]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("systems", set(self.systems) <= set(BASELINES), "a list of " + ", ".join(BASELINES))
+        self._require_at_least(1, "num_trials")
+        self._require_one_of("metric", ("r_precision", "ndcg@500", "recall@500"))
+        self._require_within(0, 2**32, "seed")
+
+    def check_search_space(self, baselines: BaselinesConfig) -> None:
+        """Check names and values of the search space.
+
+        Args:
+            baselines: The settings that the search begins with.
+
+        Raises:
+            ConfigError: A system or setting is unknown, or a value is not allowed.
+        """
+        for system, space in self.search_space.items():
+            if system not in TUNABLE:
+                raise ConfigError(f"parameter tuning.search_space.{system} is unknown: known are {', '.join(TUNABLE)}")
+            settings = baselines.settings_of(system)
+            for name, values in space.items():
+                key = f"tuning.search_space.{system}.{name}"
+                if name not in settings.to_dict():
+                    raise ConfigError(f"parameter {key} is unknown: known are {', '.join(settings.to_dict())}")
+                if not values or len(set(values)) < len(values):
+                    raise ConfigError(f"parameter {key} = {values!r} is not allowed: give different values")
+                for value in values:
+                    try:
+                        dataclasses.replace(settings, **{name: value})
+                    except ConfigError as error:
+                        raise ConfigError(f"parameter {key} = {values!r} is not allowed: {error}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(Config):
     """What is measured on the test part.
 
@@ -350,8 +611,7 @@ class EvaluateConfig(Config):
         deezer_pids: A ``.npy`` file with the playlist ids of ``deezer``: test_indices.npy of deezer/APC-RTA.
         num_recommendations: Length of a ranked list.
         max_playlists: Playlists used for each case, the first by pid digest; null for all.
-        baselines: Systems measured beside the model.
-        knn_neighbours: Neighbours that item-kNN keeps of each track.
+        baselines: Systems measured beside the model; their settings are those of ``baselines``.
         bootstrap_samples: Resamples behind each interval.
         confidence: The intervals' level.
         seed: Of the bootstrap and of the sampled loss.
@@ -368,7 +628,6 @@ class EvaluateConfig(Config):
     num_recommendations: int
     max_playlists: int | None
     baselines: tuple[str, ...]
-    knn_neighbours: int
     bootstrap_samples: int
     confidence: float
     seed: int
@@ -382,12 +641,9 @@ class EvaluateConfig(Config):
         is_able = "deezer" not in protocols or bool(self.deezer_pids)
         self._require("deezer_pids", is_able, "the path of a .npy file, as evaluate.protocols names deezer")
         self._require("num_seeds", bool(self.num_seeds) and min(self.num_seeds) >= 1, "a list of numbers of 1 or more")
-        self._require_at_least(
-            1, "min_truth", "num_recommendations", "knn_neighbours", "bootstrap_samples", "batch_size"
-        )
+        self._require_at_least(1, "min_truth", "num_recommendations", "bootstrap_samples", "batch_size")
         self._require("max_playlists", self.max_playlists is None or self.max_playlists >= 1, "1 or more, or null")
-        known = {"popularity", "item_knn"}
-        self._require("baselines", set(self.baselines) <= known, "a list of " + ", ".join(sorted(known)))
+        self._require("baselines", set(self.baselines) <= set(BASELINES), "a list of " + ", ".join(BASELINES))
         self._require("confidence", 0 < self.confidence < 1, "a number between 0 and 1, both excluded")
         self._require_within(0, 2**32, "seed")
 
@@ -462,6 +718,8 @@ CONFIG_CLASSES: dict[str, type[Config]] = {
         ModelConfig,
         TrainConfig,
         EvaluateConfig,
+        BaselinesConfig,
+        TuningConfig,
         GenerateConfig,
         ChallengeConfig,
     )
@@ -474,16 +732,21 @@ def make_config(key: str, values: Any) -> Config:
     Raises:
         ConfigError: A value is not allowed, or a name is missing or unknown.
     """
-    cls = CONFIG_CLASSES[key]
+    return _make(CONFIG_CLASSES[key], values)
+
+
+def _make(cls: type[Config], values: Any) -> Config:
     if not isinstance(values, Mapping):
-        raise ConfigError(f"parameter {key} = {values!r} is not allowed: give its parts, such as {key}.NAME=VALUE")
+        raise ConfigError(
+            f"parameter {cls.KEY} = {values!r} is not allowed: give its parts, such as {cls.KEY}.NAME=VALUE"
+        )
     names = [field.name for field in dataclasses.fields(cls)]
     for name in values:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(names)
-            raise ConfigError(f"parameter {key}.{name} is unknown: {hint}")
+            raise ConfigError(f"parameter {cls.KEY}.{name} is unknown: {hint}")
     missing = [name for name in names if name not in values]
     if missing:
-        raise ConfigError(f"parameter {key}.{missing[0]} is missing from the configuration")
+        raise ConfigError(f"parameter {cls.KEY}.{missing[0]} is missing from the configuration")
     return cls(**values)

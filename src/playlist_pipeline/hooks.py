@@ -3,7 +3,7 @@
 import difflib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
@@ -14,17 +14,12 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from playlist_pipeline.config import CONFIG_CLASSES, Config, make_config
+from playlist_pipeline.config import BASELINE_PACKAGES, CONFIG_CLASSES, Config, make_config
 from playlist_pipeline.data_catalog import ManifestCatalog
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.fingerprint import code_fingerprint, digest_of, fingerprint_of, size_of
 from playlist_pipeline.manifest import RunManifest, describe_environment
-from playlist_pipeline.pipeline_registry import (
-    CHALLENGE_PIPELINES,
-    DATA_PIPELINES,
-    MODEL_PIPELINES,
-    register_pipelines,
-)
+from playlist_pipeline.pipeline_registry import PIPELINES, register_pipelines
 
 LOGGER = logging.getLogger(__name__)
 # Given with --params and read by the catalog and by globals, not by nodes.
@@ -33,6 +28,9 @@ PLACES = ("archive", "workspace", "seeds_file", "challenge_set", "submission")
 
 class ParameterHooks:
     """Refuses bad parameters of all pipelines at once, unknown ones too, which Kedro would ignore at the top level."""
+
+    def __init__(self) -> None:
+        self._tuned_systems: Sequence[str] = ()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -53,12 +51,35 @@ class ParameterHooks:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
                 raise UserError(f"parameter {name} is unknown: {hint}")
-        for key in CONFIG_CLASSES:
-            make_config(key, parameters.get(key, {}))
+        configs = {key: make_config(key, parameters.get(key, {})) for key in CONFIG_CLASSES}
+        configs["tuning"].check_search_space(configs["baselines"])  # type: ignore[attr-defined]
         if parameters["train"]["embedding_init"] == "als" and find_spec("implicit") is None:
             raise UserError(
                 "parameter train.embedding_init = 'als' needs the package implicit: install playlist_pipeline[als], "
                 "or give another"
+            )
+        _require_packages("evaluate.baselines", parameters["evaluate"]["baselines"])
+        self._tuned_systems = parameters["tuning"]["systems"]
+
+    @hook_impl(tryfirst=True)  # before the workspace is held
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Look for the packages of the systems that are tuned, if any are.
+
+        Raises:
+            UserError: A package is not installed.
+        """
+        if "params:tuning" in pipeline.inputs():
+            _require_packages("tuning.systems", self._tuned_systems)
+
+
+def _require_packages(key: str, systems: Sequence[str]) -> None:
+    """Refuse baselines whose package is not installed."""
+    for system in systems:
+        package = BASELINE_PACKAGES.get(system)
+        if package is not None and find_spec(package) is None:
+            raise UserError(
+                f"parameter {key} names {system}, which needs the package {package}: "
+                "install playlist_pipeline[baselines], or leave it out"
             )
 
 
@@ -145,14 +166,13 @@ class ManifestHooks:
         self, pipeline: Pipeline, manifest: RunManifest, everything: Mapping[str, Pipeline], whole: Pipeline
     ) -> None:
         maker = {_bare(name): node for node in whole.nodes for name in node.outputs}
-        parts = (*DATA_PIPELINES, *MODEL_PIPELINES, *CHALLENGE_PIPELINES)
         for name in sorted(pipeline.inputs()):
             if _bare(name) in maker and not self._is_finished(name, manifest):
                 before = whole.to_outputs(*maker[_bare(name)].outputs)
                 lacking = {
                     node for node in before.nodes for made in node.outputs if not self._is_finished(made, manifest)
                 }
-                owners = [key for key in parts if lacking & set(everything[key].nodes)]
+                owners = [key for key in PIPELINES if lacking & set(everything[key].nodes)]
                 path = _path_of(self._catalog, name)
                 raise UserError(
                     f"{_bare(name)} ({path}) is missing, or the run that was to make it did not finish; "
@@ -163,7 +183,7 @@ class ManifestHooks:
         return _bare(name) in manifest.artifacts and _path_of(self._catalog, name).exists()
 
     def _plan(self, pipeline: Pipeline, manifest: RunManifest) -> dict[str, str]:
-        """Return the fingerprint that each artifact would have if the whole pipeline ran now."""
+        """Return the fingerprint that each artifact would have if all pipelines ran now."""
         planned: dict[str, str] = {}
         for name in sorted(pipeline.inputs()):
             if not name.startswith("param"):

@@ -6,7 +6,8 @@ from kedro.pipeline import Pipeline
 
 DATA_PIPELINES = ("extract", "split", "catalog", "vocabulary")
 MODEL_PIPELINES = ("train", "evaluate", "generate")
-CHALLENGE_PIPELINES = ("challenge", "verify")
+EXTRA_PIPELINES = ("baselines", "challenge", "verify")  # run by name only
+PIPELINES = DATA_PIPELINES + MODEL_PIPELINES + EXTRA_PIPELINES
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -14,10 +15,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Written out instead of found by ``find_pipelines``, which would look for a folder named ``data``.
     """
-    pipelines = {
-        name: import_module(f"playlist_pipeline.pipelines.{name}").create_pipeline()
-        for name in DATA_PIPELINES + MODEL_PIPELINES + CHALLENGE_PIPELINES
-    }
+    pipelines = {name: import_module(f"playlist_pipeline.pipelines.{name}").create_pipeline() for name in PIPELINES}
     pipelines["data"] = sum((pipelines[name] for name in DATA_PIPELINES), Pipeline([]))
     pipelines["__default__"] = sum((pipelines[name] for name in MODEL_PIPELINES), pipelines["data"])
     return pipelines

@@ -21,6 +21,7 @@ from playlist_pipeline.datasets import (
     SequencesDataset,
     SubmissionDataset,
     TableDataset,
+    TrialsDataset,
 )
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.manifest import RunManifest
@@ -38,6 +39,7 @@ ALL = [
     SequencesDataset,
     SubmissionDataset,
     TableDataset,
+    TrialsDataset,
 ]
 
 
@@ -181,6 +183,19 @@ class TestCheckpointsDataset:
         assert Path(dataset.load().root) == tmp_path / "checkpoints"
         assert dataset.fingerprint() == "checkpoints"
         with pytest.raises(DatasetError, match="handle"):
+            dataset.save("anything")
+
+
+class TestTrialsDataset:
+    def test_loads_a_handle_and_refuses_to_save(self, tmp_path: Path) -> None:
+        from playlist_pipeline.evaluation.tuning import Trial  # noqa: PLC0415
+
+        dataset = TrialsDataset(filepath=str(tmp_path / "trials"))
+        dataset.load().save("key", Trial({"a": 1}, {"1": 0.5}, 2.0))
+        assert dataset.exists()
+        assert dataset.load().load("key") == Trial({"a": 1}, {"1": 0.5}, 2.0)
+        assert dataset.fingerprint() == TrialsDataset(filepath=str(tmp_path / "others")).fingerprint()
+        with pytest.raises(DatasetError, match="through the handle"):
             dataset.save("anything")
 
 

@@ -39,7 +39,7 @@ def workspace(finished_workspace: Path, tmp_path: Path) -> Path:
 def test_the_registry_has_each_pipeline_their_sum_and_the_data_part() -> None:
     pipelines = register_pipelines()
     parts = ["extract", "split", "catalog", "vocabulary", "train", "evaluate", "generate"]
-    assert set(pipelines) == {*parts, "challenge", "verify", "data", "__default__"}
+    assert set(pipelines) == {*parts, "baselines", "challenge", "verify", "data", "__default__"}
     assert {node.name for node in pipelines["data"].nodes} == {
         node.name for name in parts[:4] for node in pipelines[name].nodes
     }
@@ -84,7 +84,7 @@ def test_the_whole_way_leaves_every_artifact_and_its_line(finished_workspace: Pa
 def test_metrics_have_the_agreed_form(finished_workspace: Path) -> None:
     metrics = json.loads((finished_workspace / REPORTS / "metrics.json").read_text())
     systems = metrics["ranking"]["first_k"]
-    assert set(systems) == {"model", "popularity", "item_knn"}
+    assert set(systems) == {"model", "popularity", "title_knn", "item_knn", "playlist_knn"}
     for seeds in ("1", "5"):
         assert metrics["playlists"]["first_k"][seeds] > 0
         assert 0 < metrics["ceiling"]["first_k"][seeds] <= 1
@@ -94,7 +94,7 @@ def test_metrics_have_the_agreed_form(finished_workspace: Path) -> None:
             for figure in system[seeds].values():
                 assert figure["low"] <= figure["mean"] <= figure["high"]
             assert set(system[seeds]) >= {"r_precision_artist_credit", "r_precision_deezer", "ndcg_rules@500"}
-    assert set(metrics["differences"]["first_k"]) == {"popularity", "item_knn"}
+    assert set(metrics["differences"]["first_k"]) == {"popularity", "title_knn", "item_knn", "playlist_knn"}
     for name in ("cohorts", "popularity_deciles", "beyond_accuracy"):
         assert set(metrics[name]["first_k"]) == set(systems)
         assert all(set(cases) == {"1", "5"} for cases in metrics[name]["first_k"].values())

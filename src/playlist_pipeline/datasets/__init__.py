@@ -11,6 +11,7 @@ from playlist_pipeline.datasets.seeds_dataset import SeedsDataset
 from playlist_pipeline.datasets.sequences_dataset import SequencesDataset
 from playlist_pipeline.datasets.submission_dataset import SubmissionDataset
 from playlist_pipeline.datasets.table_dataset import TableDataset
+from playlist_pipeline.datasets.trials_dataset import TrialsDataset
 
 __all__ = [
     "ArchiveDataset",
@@ -24,4 +25,5 @@ __all__ = [
     "SequencesDataset",
     "SubmissionDataset",
     "TableDataset",
+    "TrialsDataset",
 ]

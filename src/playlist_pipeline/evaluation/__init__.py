@@ -1,6 +1,6 @@
 """Evaluation: test cases by protocol, baselines, metrics with bootstrap intervals, and figures of them."""
 
-from playlist_pipeline.evaluation.baselines import ItemKNN, Popularity, Ranker, fit_baselines
+from playlist_pipeline.evaluation.baselines import Ranker, TrainingPlaylists, fit_baselines
 from playlist_pipeline.evaluation.bootstrap import bootstrap_means
 from playlist_pipeline.evaluation.cases import (
     TEST_CASES_SCHEMA,
@@ -25,12 +25,11 @@ __all__ = [
     "METRICS",
     "RANKINGS_SCHEMA",
     "TEST_CASES_SCHEMA",
-    "ItemKNN",
-    "Popularity",
     "RaggedArray",
     "Ranker",
     "TestCases",
     "TrackFacts",
+    "TrainingPlaylists",
     "bootstrap_means",
     "build_test_cases",
     "cases_from_table",

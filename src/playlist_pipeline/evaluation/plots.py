@@ -87,3 +87,38 @@ def plot_training_curve(history: pd.DataFrame | pa.Table) -> go.Figure:
         title="Training curve", xaxis_title="step", yaxis_title="loss", hovermode="x", template="plotly_white"
     )
     return figure
+
+
+def plot_tuning(trials: pd.DataFrame) -> go.Figure:
+    """Draw the validation metric of each system's trials, and the best so far.
+
+    Args:
+        trials: Columns system, trial, settings and mean; see ``tabulate_trials``.
+
+    Returns:
+        Figure with two traces for each system: a point for each trial, and the running best as a line.
+    """
+    figure = go.Figure()
+    systems = trials["system"].unique().tolist()
+    for system, colour in zip(systems, COLOURS * len(systems), strict=False):
+        rows = trials[trials["system"] == system]
+        common = {"x": rows["trial"].tolist(), "legendgroup": system, "name": system}
+        points = go.Scatter(
+            **common,
+            y=rows["mean"].tolist(),
+            mode="markers",
+            marker={"color": colour, "opacity": 0.5},
+            text=rows["settings"].tolist(),
+            showlegend=False,
+        )
+        best = go.Scatter(
+            **common, y=rows["mean"].cummax().tolist(), mode="lines", line={"color": colour, "shape": "hv"}
+        )
+        figure.add_traces([points, best])
+    figure.update_layout(
+        title="Tuning on the validation part: each trial, and the best so far",
+        xaxis_title="trial",
+        yaxis_title="mean over the cases",
+        template="plotly_white",
+    )
+    return figure

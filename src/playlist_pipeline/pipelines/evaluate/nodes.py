@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from playlist_pipeline.config import EvaluateConfig
+from playlist_pipeline.config import BaselinesConfig, EvaluateConfig
 from playlist_pipeline.corpus.sequences import SequenceStore
 from playlist_pipeline.corpus.side_information import SideInformation
 from playlist_pipeline.corpus.vocabulary import Vocabulary
@@ -42,27 +42,35 @@ def build_test_cases(
     return cases_to_table(cases), counts
 
 
-def rank_tracks(model: Any, sequences: SequenceStore, test_cases: pa.Table, config: EvaluateConfig) -> pa.Table:
+def rank_tracks(
+    model: Any,
+    sequences: SequenceStore,
+    playlists: pa.Table,
+    test_cases: pa.Table,
+    config: EvaluateConfig,
+    baselines_config: BaselinesConfig,
+) -> pa.Table:
     """Let the model and the baselines rank tracks for each test case.
 
     Args:
         model: The trained ``LoadedModel``.
         sequences: The packed sequences; the baselines learn from the training part.
+        playlists: The playlists' titles.
         test_cases: Seeds, titles and truth.
         config: Length of the lists, and which baselines.
+        baselines_config: Their settings.
 
     Returns:
         One ranked list for each system and test case.
     """
-    from playlist_pipeline.evaluation.baselines import fit_baselines  # noqa: PLC0415
+    from playlist_pipeline.evaluation.baselines import TrainingPlaylists, fit_baselines  # noqa: PLC0415
     from playlist_pipeline.evaluation.cases import cases_from_table  # noqa: PLC0415
     from playlist_pipeline.evaluation.rankings import rank_cases  # noqa: PLC0415
     from playlist_pipeline.generation.recommender import Recommender  # noqa: PLC0415
 
-    train = sequences.source("train", model.vocabulary)
-    systems = {"model": Recommender(model, batch_size=config.batch_size)} | fit_baselines(
-        train, model.vocabulary, config
-    )
+    train = TrainingPlaylists.read(sequences.source("train", model.vocabulary), model.vocabulary, playlists)
+    recommender = {"model": Recommender(model, batch_size=config.batch_size)}
+    systems = recommender | fit_baselines(config.baselines, train, baselines_config)
     return rank_cases(systems, cases_from_table(test_cases), config)
 
 

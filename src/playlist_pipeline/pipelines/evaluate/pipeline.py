@@ -33,8 +33,10 @@ def create_pipeline() -> Pipeline:
                 inputs={
                     "model": "model",
                     "sequences": "sequences@packed",
+                    "playlists": "playlists",
                     "test_cases": "test_cases",
                     "config": "params:evaluate",
+                    "baselines_config": "params:baselines",
                 },
                 outputs="recommendations",
                 name="rank_tracks_node",
