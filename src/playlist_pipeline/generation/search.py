@@ -66,21 +66,23 @@ def _search_in_blocks(
     queries: Array, table: Array, k: int, exclude: np.ndarray, chunk_size: int | None
 ) -> tuple[Array, Array]:
     """Search for some queries at a time; the last block is filled up, so that few shapes are compiled."""
-    num_rows = len(queries)
+    num_rows, width = queries.shape
     scores = np.full((num_rows, k), -np.inf, np.float32)
     tokens = np.full((num_rows, k), PADDING, np.int32)
+    on_host = np.asarray(queries)
     k = min(k, len(table))
     size = min(QUERIES_AT_A_TIME, round_up(num_rows))
     for first in range(0, num_rows, size):
         block = slice(first, min(first + size, num_rows))
         count = block.stop - first
-        padded = jnp.pad(queries[block], ((0, size - count), (0, 0)))
+        filled = np.zeros((size, width), queries.dtype)
+        filled[:count] = on_host[block]
         if _is_on_cpu(table):
             chunk = chunk_size or min(max(SCORES_AT_A_TIME // size, SMALLEST_CHUNK), CHUNK_SIZE)
-            found = _search_on_cpu(padded, table, k, exclude[block], chunk)
+            found = _search_on_cpu(jnp.asarray(filled), table, k, exclude[block], chunk)
         else:
             excluded = np.pad(exclude[block], ((0, size - count), (0, 0)), constant_values=PADDING)
-            found = _top_k(padded, table, jnp.asarray(excluded), k, chunk_size or CHUNK_SIZE)
+            found = _top_k(jnp.asarray(filled), table, jnp.asarray(excluded), k, chunk_size or CHUNK_SIZE)
         scores[block, :k], tokens[block, :k] = (np.asarray(array)[:count] for array in found)
     return jnp.asarray(scores), jnp.asarray(tokens)
 
