@@ -81,13 +81,13 @@ START = {
     "batch_size": 32,
     "lr": 0.003,
     "dropout_rate": 0.2,
-    "n_negatives": 64,
+    "n_negatives": 16,
     "epochs": 20,
 }
 SYSTEMS = {name: RecToolsSettings(**START) for name in ("rectools_sasrec", "rectools_esasrec")}
 SEARCH_SPACE = {
     "lr": (0.001, 0.003, 0.01),
-    "n_negatives": (16, 64, 256),
+    "n_negatives": (8, 16, 64, 256),
     "epochs": (10, 20, 40),
     "dropout_rate": (0.1, 0.2, 0.4),
     "batch_size": (16, 32, 64),
