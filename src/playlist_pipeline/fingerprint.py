@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = __name__.partition(".")[0]
+RESOURCES = ("*.sql", "*.html")  # beside a room's modules
 
 
 def fingerprint_of(value: Any) -> str:
@@ -30,7 +31,8 @@ def code_fingerprint(module: str) -> str:
         if path is None:
             continue
         source = path.read_bytes()
-        resources = sorted(path.parent.glob("*.sql")) if path.name == "__init__.py" else []
+        found = (file for pattern in RESOURCES for file in path.parent.glob(pattern))
+        resources = sorted(found) if path.name == "__init__.py" else []
         seen[name] = hashlib.sha256(source + b"".join(path.read_bytes() for path in resources)).hexdigest()
         pending += _package_imports(source)
     return fingerprint_of(seen)

@@ -5,6 +5,7 @@ from playlist_pipeline.datasets.challenge_set_dataset import ChallengeSetDataset
 from playlist_pipeline.datasets.checkpoints_dataset import CheckpointsDataset
 from playlist_pipeline.datasets.database_dataset import DatabaseDataset
 from playlist_pipeline.datasets.model_dataset import ModelDataset
+from playlist_pipeline.datasets.optional_dataset import OptionalDataset
 from playlist_pipeline.datasets.parts_dataset import PartsDataset
 from playlist_pipeline.datasets.run_manifest_dataset import RunManifestDataset
 from playlist_pipeline.datasets.seeds_dataset import SeedsDataset
@@ -19,6 +20,7 @@ __all__ = [
     "CheckpointsDataset",
     "DatabaseDataset",
     "ModelDataset",
+    "OptionalDataset",
     "PartsDataset",
     "RunManifestDataset",
     "SeedsDataset",

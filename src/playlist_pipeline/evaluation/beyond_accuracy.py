@@ -5,6 +5,7 @@ recommended track all of them give 0.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -112,13 +113,13 @@ def _mean_over_lists(ranked: np.ndarray, values: np.ndarray) -> float:
 
 BEYOND_ACCURACY: Mapping[str, Callable[[np.ndarray, TrackFacts], float]] = MappingProxyType(
     {
-        f"coverage@{FIRST_PAGE}": lambda ranked, facts: coverage(ranked, facts, k=FIRST_PAGE),
-        f"coverage@{LIST_LENGTH}": lambda ranked, facts: coverage(ranked, facts, k=LIST_LENGTH),
+        f"coverage@{FIRST_PAGE}": partial(coverage, k=FIRST_PAGE),
+        f"coverage@{LIST_LENGTH}": partial(coverage, k=LIST_LENGTH),
         f"training_count@{LIST_LENGTH}": mean_training_count,
         f"popularity_percentile@{LIST_LENGTH}": mean_popularity_percentile,
         f"popularity_deezer@{LIST_LENGTH}": popularity_deezer,
-        f"artists@{FIRST_PAGE}": lambda ranked, facts: distinct_artists(ranked, facts, k=FIRST_PAGE),
-        f"artists@{LIST_LENGTH}": lambda ranked, facts: distinct_artists(ranked, facts, k=LIST_LENGTH),
+        f"artists@{FIRST_PAGE}": partial(distinct_artists, k=FIRST_PAGE),
+        f"artists@{LIST_LENGTH}": partial(distinct_artists, k=LIST_LENGTH),
     }
 )
 

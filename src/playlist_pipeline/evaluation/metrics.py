@@ -121,7 +121,7 @@ def r_precision(hits: np.ndarray, num_truth: np.ndarray) -> np.ndarray:
 
 
 def ndcg(hits: np.ndarray, num_truth: np.ndarray, *, k: int = LIST_LENGTH) -> np.ndarray:
-    """Normalised discounted cumulative gain of the first ``k`` entries.
+    """Normalised discounted cumulative gain of the first ``k`` entries: a hit counts the more, the earlier it stands.
 
     Formula: ``DCG / IDCG`` with ``DCG = Σ_i hit_i / log2(i + 1)`` over ranks ``i = 1..k``, and IDCG the same sum over
     ranks ``1..min(|G|, k)``. Bounds: 0 to 1. Empty list: 0.
@@ -381,6 +381,8 @@ METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = MappingP
         f"ndcg_deezer@{LIST_LENGTH}": ndcg_deezer,
     }
 )
+# What reports show first.
+HEADLINE_METRICS = (f"ndcg@{LIST_LENGTH}", "r_precision")
 ARTIST_METRICS: Mapping[str, Callable[[np.ndarray, np.ndarray, ArtistMatches], np.ndarray]] = MappingProxyType(
     {"r_precision_artist_credit": r_precision_artist_credit, "r_precision_artist_share": r_precision_artist_share}
 )

@@ -1,6 +1,6 @@
-"""Figures for Kedro-Viz: quality by case, and the training curve."""
+"""Figures for Kedro-Viz and the report: the metrics, the training curve and the tuning."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -8,12 +8,76 @@ import plotly.graph_objects as go
 import pyarrow as pa
 from plotly.subplots import make_subplots
 
-from playlist_pipeline.evaluation.metrics import MAIN_METRICS
+from playlist_pipeline.evaluation.beyond_accuracy import UNKNOWN
+from playlist_pipeline.evaluation.metrics import HEADLINE_METRICS, LIST_LENGTH, MAIN_METRICS
+from playlist_pipeline.evaluation.names import LOWER_IS_BETTER, name_case, name_metric, name_system
 from playlist_pipeline.evaluation.protocols import CHALLENGE
+from playlist_pipeline.evaluation.tables import (
+    tabulate_beyond_accuracy,
+    tabulate_cohorts,
+    tabulate_deciles,
+    tabulate_differences,
+    tabulate_quality,
+)
 
 COLUMNS = 4
 # The Okabe-Ito colours: they stay apart for readers who do not see all colours.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+DASHES = ("solid", "dash", "dot")  # for systems beyond the last colour
+LOWER = " (lower is better)"
+
+
+def plot_lines(
+    rows: pd.DataFrame, *, systems: Sequence[str], panel: str, x: str, y: str = "mean", title: str, x_title: str
+) -> go.Figure:
+    """Draw one panel for each value of a column, with one line for each system.
+
+    Args:
+        rows: One for each point: ``system`` and the columns that are named here; ``low`` and ``high`` where it has an
+            interval, which becomes an error bar.
+        systems: All of them, those too that have no row here: a system's place among them gives its colour.
+        panel: Column of the panels' titles.
+        x: Column of the categories along the axis.
+        y: Column of the values; a missing one interrupts the line.
+        title: Of the figure.
+        x_title: Of each axis.
+
+    Returns:
+        Figure; panels and categories stand in the order of the rows.
+    """
+    panels = rows[panel].unique().tolist()
+    num_columns = max(min(len(panels), COLUMNS), 1)
+    num_rows = max(-(-len(panels) // num_columns), 1)
+    figure = make_subplots(rows=num_rows, cols=num_columns, subplot_titles=panels)
+    drawn = [(number, system) for number, system in enumerate(systems) if system in set(rows["system"])]
+    for number, system in drawn:
+        for index, name in enumerate(panels):
+            points = rows[(rows["system"] == system) & (rows[panel] == name)]
+            trace = go.Scatter(
+                name=name_system(system),
+                legendgroup=system,
+                showlegend=index == 0,
+                x=points[x].tolist(),
+                y=points[y].tolist(),
+                mode="lines+markers",
+                line={"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number // len(COLOURS) % len(DASHES)]},
+                error_y=_make_error_bars(points, y) if "low" in rows else None,
+            )
+            figure.add_trace(trace, row=index // num_columns + 1, col=index % num_columns + 1)
+    figure.update_annotations(font_size=12)
+    figure.update_xaxes(type="category", title_text=x_title)
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(title=title, height=max(350 * num_rows, 400), template="plotly_white")
+    return figure
+
+
+def _make_error_bars(points: pd.DataFrame, y: str) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (points["high"] - points[y]).clip(lower=0).tolist(),
+        "arrayminus": (points[y] - points["low"]).clip(lower=0).tolist(),
+    }
 
 
 def plot_quality(metrics: Mapping[str, Any]) -> go.Figure:
@@ -25,39 +89,121 @@ def plot_quality(metrics: Mapping[str, Any]) -> go.Figure:
     Returns:
         Figure with the names of the metrics as titles of its panels.
     """
-    protocol, ranking = next(iter(metrics["ranking"].items()))
-    rows = -(-len(MAIN_METRICS) // COLUMNS)
-    titles = [f"{metric} (lower is better)" if metric == "clicks" else metric for metric in MAIN_METRICS]
-    figure = make_subplots(rows=rows, cols=COLUMNS, subplot_titles=titles)
-    for system, colour in zip(ranking, COLOURS * len(ranking), strict=False):
-        cases = [case for case in metrics["playlists"][protocol] if case in ranking[system]]
-        for index, metric in enumerate(MAIN_METRICS):
-            figures = [ranking[system][case][metric] for case in cases]
-            means = [figure_["mean"] for figure_ in figures]
-            trace = go.Scatter(
-                name=system,
-                legendgroup=system,
-                showlegend=index == 0,
-                x=cases,
-                y=means,
-                mode="lines+markers",
-                line_color=colour,
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [max(0.0, figure_["high"] - figure_["mean"]) for figure_ in figures],
-                    "arrayminus": [max(0.0, figure_["mean"] - figure_["low"]) for figure_ in figures],
-                },
-            )
-            figure.add_trace(trace, row=index // COLUMNS + 1, col=index % COLUMNS + 1)
-    figure.update_annotations(font_size=12)
-    given = "case" if protocol == CHALLENGE else "seeds"
-    figure.update_xaxes(type="category", title_text=given)
-    figure.update_yaxes(rangemode="tozero")
-    figure.update_layout(
-        title=f"Quality on the test part, protocol {protocol}", height=350 * rows, template="plotly_white"
+    rows, protocol, systems = _keep_first_protocol(tabulate_quality(metrics), metrics)
+    return plot_lines(
+        _title_metrics(rows, list(MAIN_METRICS)),
+        systems=systems,
+        panel="title",
+        x="case",
+        title=f"Quality on the test part, protocol {protocol}",
+        x_title=_name_cases(protocol),
     )
-    return figure
+
+
+def plot_differences(metrics: Mapping[str, Any]) -> go.Figure:
+    """Draw the model's figures minus those of each other system, by case, with paired intervals.
+
+    Args:
+        metrics: From ``summarise``. Of several protocols the first is drawn.
+
+    Returns:
+        Figure with one panel for each of ``HEADLINE_METRICS``; empty without the model.
+    """
+    rows, protocol, systems = _keep_first_protocol(tabulate_differences(metrics), metrics)
+    return plot_lines(
+        _title_metrics(rows, HEADLINE_METRICS),
+        systems=systems,
+        panel="title",
+        x="case",
+        title=f"The model's figure minus the other system's, protocol {protocol}",
+        x_title=_name_cases(protocol),
+    )
+
+
+def plot_cohorts(metrics: Mapping[str, Any]) -> go.Figure:
+    """Draw the first of ``HEADLINE_METRICS`` by playlist length.
+
+    Args:
+        metrics: From ``summarise``. Of several protocols the first is drawn.
+
+    Returns:
+        Figure with one panel for each case.
+    """
+    rows, protocol, systems = _keep_first_protocol(tabulate_cohorts(metrics), metrics)
+    metric = HEADLINE_METRICS[0]
+    return plot_lines(
+        _title_cases(rows[rows["metric"] == metric], protocol),
+        systems=systems,
+        panel="title",
+        x="cohort",
+        title=f"{name_metric(metric)} by playlist length, protocol {protocol}",
+        x_title="unique tracks",
+    )
+
+
+def plot_deciles(metrics: Mapping[str, Any]) -> go.Figure:
+    """Draw the recall of withheld tracks by their popularity.
+
+    Args:
+        metrics: From ``summarise``. Of several protocols the first is drawn.
+
+    Returns:
+        Figure with one panel for each case; tracks that the vocabulary lacks are left out, as no system finds them.
+    """
+    rows, protocol, systems = _keep_first_protocol(tabulate_deciles(metrics), metrics)
+    return plot_lines(
+        _title_cases(rows[rows["decile"] != UNKNOWN], protocol),
+        systems=systems,
+        panel="title",
+        x="decile",
+        y="recall",
+        title=f"Recall@{LIST_LENGTH} by popularity of the withheld tracks, protocol {protocol}",
+        x_title="decile, 1 the most popular",
+    )
+
+
+def plot_beyond_accuracy(metrics: Mapping[str, Any]) -> go.Figure:
+    """Draw coverage, popularity bias and artist diversity by case.
+
+    Args:
+        metrics: From ``summarise``. Of several protocols the first is drawn.
+
+    Returns:
+        Figure with one panel for each figure of ``BEYOND_ACCURACY``.
+    """
+    rows, protocol, systems = _keep_first_protocol(tabulate_beyond_accuracy(metrics), metrics)
+    return plot_lines(
+        rows,
+        systems=systems,
+        panel="figure",
+        x="case",
+        y="value",
+        title=f"Beyond accuracy, protocol {protocol}",
+        x_title=_name_cases(protocol),
+    )
+
+
+def _keep_first_protocol(rows: pd.DataFrame, metrics: Mapping[str, Any]) -> tuple[pd.DataFrame, str, list[str]]:
+    """Return the rows of the first protocol, its name and its systems."""
+    protocol, ranking = next(iter(metrics["ranking"].items()))
+    return rows[rows["protocol"] == protocol], protocol, list(ranking)
+
+
+def _title_metrics(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Keep the rows of some metrics, in their order, and add their names as ``title``."""
+    kept = pd.concat([rows[rows["metric"] == metric] for metric in metrics])
+    titles = kept["metric"].map(lambda metric: name_metric(metric) + LOWER * (metric in LOWER_IS_BETTER))
+    return kept.assign(title=titles)
+
+
+def _title_cases(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Add the names of the cases as ``title``."""
+    return rows.assign(title=[name_case(protocol, case) for case in rows["case"]])
+
+
+def _name_cases(protocol: str) -> str:
+    """Return what the cases of a protocol are."""
+    return "case" if protocol == CHALLENGE else "seeds"
 
 
 def plot_training_curve(history: pd.DataFrame | pa.Table) -> go.Figure:
