@@ -1,7 +1,8 @@
-"""``kedro run`` as Kedro has it, except that what a user can mend is told in one line."""
+"""``kedro run`` as Kedro has it, except that what a user can mend is told in one line, and ``kedro results``."""
 
 import errno
 import traceback
+from pathlib import Path
 from typing import Any
 
 import click
@@ -56,3 +57,27 @@ def _run(pipeline: str, pipelines: list[str], **options: Any) -> Any:
 
 run = click.Command(name="run", params=kedro_run.params, help=kedro_run.help, callback=_run)
 cli.add_command(run)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="Name in the markers <!-- results:NAME --> and <!-- /results:NAME -->.")
+@click.option(
+    "--metrics",
+    type=click.Path(path_type=Path),
+    default=Path("data/08_reporting/metrics.json"),
+    show_default=True,
+    help="Where the figures come from.",
+)
+@click.option("--command", default="uv run kedro run", show_default=True, help="Named as what made them.")
+@click.option("--commit", help="Named as the commit that made them.")
+def results(file: Path, name: str, metrics: Path, command: str, commit: str | None) -> None:
+    """Write the results of protocol first_k into FILE, as tables between two markers."""
+    # It stands on plotly, and Kedro imports this module on every command.
+    from playlist_pipeline.evaluation.report.markdown import write_results  # noqa: PLC0415
+
+    try:
+        write_results(file, metrics, name=name, command=command, commit=commit)
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{file}: results:{name} written from {metrics}")
