@@ -1,5 +1,6 @@
-"""What a user sees who gives ``kedro run`` something it cannot use: one line, and a status that is not zero."""
+"""What a user sees who gives a command something it cannot use: one line, and a status that is not zero."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -127,3 +128,50 @@ def test_seeds_by_name_are_completed(kedro_run, finished_workspace, tmp_path: Pa
     assert "Track 4" in output
     assert "z" * 22 in output  # the unknown seed is named
     assert output.count("Playlist ") >= 2
+
+
+@pytest.fixture
+def kedro_results(tmp_path: Path):
+    """Return a function that runs ``kedro results`` on a file with markers and gives its exit status and output."""
+    from playlist_pipeline.cli import cli  # noqa: PLC0415
+
+    (tmp_path / "README.md").write_text("before\n<!-- results:it -->\n<!-- /results:it -->\nafter\n", "utf-8")
+
+    def invoke(*arguments: str):
+        result = CliRunner().invoke(cli, ["results", str(tmp_path / "README.md"), *arguments])
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.exit_code, result.output
+
+    return invoke
+
+
+def test_results_are_written_from_the_metrics(kedro_results, finished_workspace: Path, tmp_path: Path) -> None:
+    metrics = finished_workspace / "08_reporting" / "metrics.json"
+    status, output = kedro_results("--name=it", f"--metrics={metrics}", "--command=kedro run", "--commit=abc123")
+    assert status == 0
+    assert output == f"{tmp_path}/README.md: results:it written from {metrics}\n"
+    written = (tmp_path / "README.md").read_text("utf-8")
+    figures = json.loads(metrics.read_text())["ranking"]["first_k"]["model"]["5"]["r_precision"]
+    assert f"{figures['mean']:.3f}" in written
+    assert f"[{figures['low']:.3f}, {figures['high']:.3f}]" in written
+    assert written.startswith("before\n<!-- results:it -->\n`kedro run`, commit abc123:\n")
+    assert written.endswith("\n<!-- /results:it -->\nafter\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--name=it", "--metrics=none.json"], "metrics none.json cannot be read ("),
+        (["--name=other", "--metrics={metrics}"], "{readme} must have the line <!-- results:other --> once, "),
+    ],
+)
+def test_results_that_cannot_be_written_are_one_line(
+    kedro_results, finished_workspace: Path, tmp_path: Path, arguments: list[str], line: str
+) -> None:
+    places = {"metrics": finished_workspace / "08_reporting" / "metrics.json", "readme": tmp_path / "README.md"}
+    before = (tmp_path / "README.md").read_bytes()
+    status, output = kedro_results(*(argument.format(**places) for argument in arguments))
+    assert status == 1
+    assert output.count("\n") == 1
+    assert output.startswith(f"Error: {line.format(**places)}")
+    assert (tmp_path / "README.md").read_bytes() == before

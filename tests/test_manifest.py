@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,15 @@ def test_code_fingerprint_covers_what_a_module_imports(monkeypatch) -> None:
     assert "playlist_pipeline.mpd.schema" in extract  # imported by that
     assert not any("training" in name or "corpus" in name for name in extract)
     assert "playlist_pipeline.training.loop" in modules_behind("playlist_pipeline.pipelines.train.nodes")
+
+
+def test_code_fingerprint_covers_what_lies_beside_the_modules(monkeypatch) -> None:
+    report = "playlist_pipeline.pipelines.report.nodes"
+    before = code_fingerprint.__wrapped__(report)
+    assert code_fingerprint.__wrapped__(report) == before
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"x" * (path.name == "page.html"))
+    assert code_fingerprint.__wrapped__(report) != before
 
 
 def test_two_runs_cannot_hold_one_workspace(tmp_path) -> None:

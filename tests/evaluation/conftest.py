@@ -15,6 +15,7 @@ from playlist_pipeline.evaluation.cases import TestCases
 from playlist_pipeline.evaluation.facts import TrackFacts
 from playlist_pipeline.evaluation.protocols import build_test_cases
 from playlist_pipeline.evaluation.rankings import RANKINGS_SCHEMA
+from playlist_pipeline.evaluation.summary import summarise
 from playlist_pipeline.mpd.schema import MEMBERSHIPS_SCHEMA, PLAYLISTS_SCHEMA, TRACKS_SCHEMA
 
 # Track 0 has token 3, track 1 token 4, and so on; tracks from 20 on are unknown. Two tracks share an artist.
@@ -151,3 +152,21 @@ def make_rankings() -> Callable[..., pa.Table]:
 def make_system() -> Callable[..., Any]:
     """Give ``make_system(rank)``: a system of a function of seeds, k and titles."""
     return lambda rank: SimpleNamespace(rank=rank)
+
+
+@pytest.fixture(scope="session")
+def metrics(cases, build, make_rankings, facts) -> dict[str, Any]:
+    """What ``metrics.json`` holds of ``cases``, and of one playlist in ``challenge``; the model, two baselines."""
+    titled = build([list(range(12))], protocols=["challenge"], challenge_closed=False, challenge_reuse=True)
+    rankings = [
+        make_rankings(part, system, **lists)
+        for part in (cases, titled)
+        for system, lists in (
+            ("model", {"k1_p0": [4, 5, 6], "k2_p2": [12, 13]}),
+            ("popularity", {"k1_p1": [9]}),
+            ("item_knn", {"k1_p0": [4]}),
+        )
+    ]
+    config = _make_config(protocols=["first_k", "challenge"])
+    summary = summarise({"first_k": cases, "challenge": titled}, pa.concat_tables(rankings), facts, config)
+    return summary | {"loss": {"test": {"sampled": 2.5, "exact": 2.75, "perplexity": 15.6}}}

@@ -56,6 +56,18 @@ def test_what_is_current_is_not_made_again(tuned_workspace: Path, tiny_archive: 
     assert run_pipeline(tuned_workspace, tiny_archive, "baselines", only_missing_outputs=True, **QUICK) == []
 
 
+def test_the_report_shows_the_tuning_where_it_was_made(
+    tuned_workspace: Path, finished_workspace: Path, tiny_archive: Path, run_pipeline, tmp_path
+) -> None:
+    workspace = Path(shutil.copytree(tuned_workspace, tmp_path / "workspace"))
+    run_pipeline(workspace, tiny_archive, "report", **QUICK)
+    pages = [(folder / "08_reporting" / "report.html").read_text("utf-8") for folder in (workspace, finished_workspace)]
+    best = json.loads((workspace / "08_reporting" / "tuning_report.json").read_text())["systems"]["als"]["mean"]
+    assert ['id="tuning"' in page for page in pages] == [True, False]
+    assert f"<td>{best:.3f}</td>" in pages[0]
+    assert "Tuning on the validation part: each trial, and the best so far" in pages[0]
+
+
 def test_more_trials_repeat_none(
     tuned_workspace: Path, tiny_archive: Path, run_pipeline, tmp_path, monkeypatch
 ) -> None:

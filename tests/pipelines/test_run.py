@@ -38,7 +38,7 @@ def workspace(finished_workspace: Path, tmp_path: Path) -> Path:
 
 def test_the_registry_has_each_pipeline_their_sum_and_the_data_part() -> None:
     pipelines = register_pipelines()
-    parts = ["extract", "split", "catalog", "vocabulary", "train", "evaluate", "generate"]
+    parts = ["extract", "split", "catalog", "vocabulary", "train", "evaluate", "report", "generate"]
     assert set(pipelines) == {*parts, "baselines", "challenge", "verify", "data", "__default__"}
     assert {node.name for node in pipelines["data"].nodes} == {
         node.name for name in parts[:4] for node in pipelines[name].nodes
@@ -120,7 +120,7 @@ def test_a_second_run_with_only_missing_outputs_does_nothing(
 ) -> None:
     with caplog.at_level("INFO", logger="playlist_pipeline"):
         assert run_pipeline(workspace, tiny_archive, only_missing_outputs=True) == ["show_playlists_node"]
-    assert "the artifacts of 15 of 15 nodes are up to date" in caplog.messages
+    assert "the artifacts of 18 of 18 nodes are up to date" in caplog.messages
 
 
 @pytest.mark.parametrize(
