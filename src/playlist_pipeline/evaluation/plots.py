@@ -60,7 +60,7 @@ def plot_lines(
                 x=points[x].tolist(),
                 y=points[y].tolist(),
                 mode="lines+markers",
-                line={"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number // len(COLOURS) % len(DASHES)]},
+                line=_style_line(number),
                 error_y=_make_error_bars(points, y) if "low" in rows else None,
             )
             figure.add_trace(trace, row=index // num_columns + 1, col=index % num_columns + 1)
@@ -69,6 +69,10 @@ def plot_lines(
     figure.update_yaxes(rangemode="tozero")
     figure.update_layout(title=title, height=max(350 * num_rows, 400), template="plotly_white")
     return figure
+
+
+def _style_line(number: int) -> dict[str, str]:
+    return {"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number // len(COLOURS) % len(DASHES)]}
 
 
 def _make_error_bars(points: pd.DataFrame, y: str) -> dict[str, Any]:
@@ -245,21 +249,18 @@ def plot_tuning(trials: pd.DataFrame) -> go.Figure:
         Figure with two traces for each system: a point for each trial, and the running best as a line.
     """
     figure = go.Figure()
-    systems = trials["system"].unique().tolist()
-    for system, colour in zip(systems, COLOURS * len(systems), strict=False):
-        rows = trials[trials["system"] == system]
-        common = {"x": rows["trial"].tolist(), "legendgroup": system, "name": system}
+    for number, system in enumerate(trials["system"].unique().tolist()):
+        rows, line = trials[trials["system"] == system], _style_line(number)
+        common = {"x": rows["trial"].tolist(), "legendgroup": system, "name": name_system(system)}
         points = go.Scatter(
             **common,
             y=rows["mean"].tolist(),
             mode="markers",
-            marker={"color": colour, "opacity": 0.5},
+            marker={"color": line["color"], "opacity": 0.5},
             text=rows["settings"].tolist(),
             showlegend=False,
         )
-        best = go.Scatter(
-            **common, y=rows["mean"].cummax().tolist(), mode="lines", line={"color": colour, "shape": "hv"}
-        )
+        best = go.Scatter(**common, y=rows["mean"].cummax().tolist(), mode="lines", line={**line, "shape": "hv"})
         figure.add_traces([points, best])
     figure.update_layout(
         title="Tuning on the validation part: each trial, and the best so far",

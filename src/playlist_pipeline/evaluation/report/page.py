@@ -1,6 +1,6 @@
 """The report as one HTML page that needs no other file, no script and no connection."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -241,38 +241,51 @@ def _make_differences(metrics: Mapping[str, Any]) -> Parts:
 
 def _make_cohorts(metrics: Mapping[str, Any]) -> Parts:
     rows = tables.tabulate_cohorts(metrics)
-    shown, folded = (
+    made, others = (
         [
-            page_tables.make_cohort_table(rows, protocol, case, metric)
-            for protocol, case in _list_cases(rows)
+            (protocol, page_tables.make_cohort_table(rows, protocol, case, metric))
             for metric in chosen
+            for protocol, case in _list_cases(rows)
         ]
         for chosen in (HEADLINE_METRICS[:1], HEADLINE_METRICS[1:])
     )
-    text = "Playlists are told apart by their unique tracks, given and withheld ones together."
-    return [text + " An interval from few playlists says little, one from a single playlist nothing."], shown, folded
+    shown, folded = _fold(made, metrics)
+    text = (
+        "Playlists are told apart by their unique tracks, given and withheld ones together. "
+        "An interval from few playlists says little, one from a single playlist nothing."
+    )
+    return [text], shown, [*folded, *(table for _, table in others)]
 
 
 def _make_deciles(metrics: Mapping[str, Any]) -> Parts:
     rows = tables.tabulate_deciles(metrics)
-    shown = [page_tables.make_decile_table(rows, protocol, case, k=LIST_LENGTH) for protocol, case in _list_cases(rows)]
+    made = [
+        (protocol, page_tables.make_decile_table(rows, protocol, case, k=LIST_LENGTH))
+        for protocol, case in _list_cases(rows)
+    ]
     text = (
         f"Of all withheld tracks of a decile, the share that stands in the first {LIST_LENGTH} of its playlist's list. "
         "Each decile stands for a tenth of what the training playlists hold: 1 is the few most popular tracks, 10 the "
         "many rarest. Unknown are tracks that training lacks, which no system can find. There are no intervals: the "
         "withheld tracks of a playlist are not independent."
     )
-    return [text], shown, []
+    return [text], *_fold(made, metrics)
 
 
 def _make_beyond_accuracy(metrics: Mapping[str, Any]) -> Parts:
     rows = tables.tabulate_beyond_accuracy(metrics)
-    shown = [
-        page_tables.make_beyond_accuracy_table(rows, protocol, figure)
+    made = [
+        (protocol, page_tables.make_beyond_accuracy_table(rows, protocol, figure))
         for protocol in metrics["beyond_accuracy"]
         for figure in BEYOND_ACCURACY
     ]
-    return ["What the lists are like apart from their hits; no value is the best by itself."], shown, []
+    return ["What the lists are like apart from their hits; no value is the best by itself."], *_fold(made, metrics)
+
+
+def _fold(made: Sequence[tuple[str, Table]], metrics: Mapping[str, Any]) -> tuple[list[Table], list[Table]]:
+    """Part tables into those of the first protocol, which is drawn too, and those of the others."""
+    first = next(iter(metrics["ranking"]))
+    return [table for name, table in made if name == first], [table for name, table in made if name != first]
 
 
 def _make_training(metrics: Mapping[str, Any]) -> Parts:

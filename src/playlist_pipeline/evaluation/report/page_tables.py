@@ -70,12 +70,13 @@ class Table:
 
 
 def format_number(value: Any) -> str:
-    """Return a number with three digits after the point, one from 10 on, none from 1,000 on; ``-`` if it is missing."""
+    """Return a number with three digits after the point, from 10 on with four digits in all; ``-`` if it is missing."""
     if value is None or math.isnan(value):
         return MISSING
-    if isinstance(value, Integral) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+    if isinstance(value, Integral):
+        return f"{value:,}"
+    digits = next((digits for digits, limit in ((3, 10), (2, 100), (1, 1000)) if abs(value) < limit), 0)
+    return f"{value:,.{digits}f}"
 
 
 def format_interval(low: float, high: float) -> str:
@@ -173,7 +174,7 @@ def make_cohort_table(cohorts: pd.DataFrame, protocol: str, case: str, metric: s
     rows = cohorts[of_case & (cohorts["metric"] == metric)]
     counts = rows[["cohort", "n"]].drop_duplicates()
     return Table(
-        caption=f"{name_metric(metric)} by unique tracks of the playlist, {name_case(protocol, case)}",
+        caption=f"{name_metric(metric)} by unique tracks of the playlist, {_name_place(protocol, case)}",
         corner="system",
         columns=counts["cohort"].tolist(),
         rows=_make_rows(rows, "cohort", _make_interval_cell, best=_find_best(rows, "cohort", "mean", metric)),
@@ -193,7 +194,7 @@ def make_decile_table(deciles: pd.DataFrame, protocol: str, case: str, *, k: int
     rows = deciles[(deciles["protocol"] == protocol) & (deciles["case"] == case)]
     counts = rows[["decile", "truth"]].drop_duplicates()
     return Table(
-        caption=f"recall@{k} by popularity decile of the withheld tracks, {name_case(protocol, case)}",
+        caption=f"recall@{k} by popularity decile of the withheld tracks, {_name_place(protocol, case)}",
         corner="system",
         columns=counts["decile"].tolist(),
         rows=_make_rows(
@@ -266,6 +267,10 @@ def _find_best(figures: pd.DataFrame, column: str, value: str, metric: str = "")
     by_column = figures.groupby(column, sort=False)[value]
     best = by_column.transform("min" if metric in LOWER_IS_BETTER else "max")
     return set(figures.loc[figures[value] == best, ["system", column]].itertuples(index=False, name=None))
+
+
+def _name_place(protocol: str, case: str) -> str:
+    return f"protocol {protocol}, {name_case(protocol, case)}"
 
 
 def _make_interval_cell(row: Mapping[str, Any]) -> Cell:

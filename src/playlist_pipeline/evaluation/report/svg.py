@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
     from matplotlib.container import ErrorbarContainer
@@ -85,7 +86,8 @@ def draw_figure(figure: go.Figure, *, name: str) -> Drawing:
         if trace.get("type", "scatter") != "scatter":
             raise ValueError(f"figure {name} has a {trace['type']} trace: only scatter traces are drawn")
         panels.setdefault(trace.get("xaxis", "x"), []).append(trace)
-        legend.setdefault(trace["name"], Entry(trace["name"], _colour_of(trace), _dash_of(trace)))
+        if trace.get("showlegend", True):
+            legend.setdefault(trace["name"], Entry(trace["name"], _colour_of(trace), _dash_of(trace)))
     layout = content["layout"]
     drawn = [
         _draw_panel(traces, layout, axis, key=f"{name}-{number}")
@@ -106,7 +108,7 @@ def _draw_panel(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], 
         places = _place_categories(axes, traces) if _has_categories(traces) else None
         for number, trace in enumerate(traces):
             _draw_trace(axes, trace, places, shift=SPREAD * ((number + 0.5) / len(traces) - 0.5), gid=f"line-{number}")
-        _label_axes(axes, x_axis, y_axis, title)
+        _label_axes(axes, traces, x_axis, y_axis, title)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata=NO_METADATA)
     names = {f"line-{number}": trace["name"] for number, trace in enumerate(traces)}
@@ -139,7 +141,9 @@ def _draw_trace(
         artist.set_gid(gid)
 
 
-def _label_axes(axes: Axes, x_axis: Mapping[str, Any], y_axis: Mapping[str, Any], title: str) -> None:
+def _label_axes(
+    axes: Axes, traces: Sequence[Mapping[str, Any]], x_axis: Mapping[str, Any], y_axis: Mapping[str, Any], title: str
+) -> None:
     axes.set_title(title)
     axes.set_xlabel(_text_of(x_axis.get("title")))
     axes.set_ylabel(_text_of(y_axis.get("title")))
@@ -149,6 +153,8 @@ def _label_axes(axes: Axes, x_axis: Mapping[str, Any], y_axis: Mapping[str, Any]
         elif part.get("rangemode") == "tozero":
             axes.update_datalim([(0, 0)], updatex=name == "x", updatey=name == "y")
             axes.autoscale_view()
+    if all(isinstance(x, int) for trace in traces for x in trace["x"]) and x_axis.get("type") != "log":
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     low, high = axes.get_ylim()
     if low < 0 < high:
         axes.axhline(0, color="#000000", linewidth=0.8)
