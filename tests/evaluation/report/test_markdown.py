@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +116,9 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(files, tmp_path):
     for path in (readme, tmp_path / "none.md"):
         with pytest.raises(UserError, match=f"^{path} cannot be read as text in UTF-8"):
             write_results(path, metrics, name="it", command="kedro run", commit=None)
+
+
+def test_the_readme_has_a_place_for_the_results_of_the_sample():
+    readme = Path(__file__).parents[3] / "README.md"
+    written = replace_block(readme.read_text("utf-8"), "sample", render_results(METRICS), path=readme)
+    assert TABLE in written
