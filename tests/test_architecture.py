@@ -19,7 +19,7 @@ FLOORS = {
     "model": 3,
     "training": 4,
     "evaluation": 5,
-    "generation": 5,
+    "generation": 6,
 }
 DOMAIN = ["mpd", "corpus", "model", "training", "evaluation", "generation"]
 

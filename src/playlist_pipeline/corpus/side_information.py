@@ -106,6 +106,11 @@ class SideInformation:
         """Albums, the unknown one included."""
         return len(self._album_uris) + 1
 
+    @property
+    def artist_uris(self) -> pa.Array:
+        """URI of each artist but the unknown one: that of number i is at i - 1."""
+        return self._artist_uris
+
     def find_artists(self, uris: Sequence[str]) -> np.ndarray:
         """Return the artists' numbers, int32 [n]; 0 where one is unknown."""
         return _find(uris, self._artist_uris)

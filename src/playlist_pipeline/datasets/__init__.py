@@ -7,6 +7,7 @@ from playlist_pipeline.datasets.database_dataset import DatabaseDataset
 from playlist_pipeline.datasets.model_dataset import ModelDataset
 from playlist_pipeline.datasets.optional_dataset import OptionalDataset
 from playlist_pipeline.datasets.parts_dataset import PartsDataset
+from playlist_pipeline.datasets.reranker_dataset import RerankerDataset
 from playlist_pipeline.datasets.run_manifest_dataset import RunManifestDataset
 from playlist_pipeline.datasets.seeds_dataset import SeedsDataset
 from playlist_pipeline.datasets.sequences_dataset import SequencesDataset
@@ -22,6 +23,7 @@ __all__ = [
     "ModelDataset",
     "OptionalDataset",
     "PartsDataset",
+    "RerankerDataset",
     "RunManifestDataset",
     "SeedsDataset",
     "SequencesDataset",

@@ -80,13 +80,13 @@ def rank_tracks(
     Returns:
         Tokens int32 ``[n, k]``, best first, filled up with -1, and their logits float32 ``[n, k]``.
     """
-    hidden = _encode_rows(model, rows, batch_size=batch_size)
+    hidden = encode_rows(model, rows, batch_size=batch_size)
     exclude = pad_rows(list(rows), round_up(max(map(len, rows), default=0)))
     logits, tokens = top_k(hidden, model.scoring.table[...], k, exclude)
     return np.asarray(tokens), np.asarray(logits)
 
 
-def _encode_rows(model: Transformer, rows: Sequence[np.ndarray], *, batch_size: int) -> np.ndarray:
+def encode_rows(model: Transformer, rows: Sequence[np.ndarray], *, batch_size: int) -> np.ndarray:
     """Return the hidden state after each playlist, float32 ``[n, D]``."""
     graph, state = nnx.split(model)
     hidden = np.empty((len(rows), model.cfg.embed_dim), np.float32)

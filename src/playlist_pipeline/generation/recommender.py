@@ -14,12 +14,14 @@ from playlist_pipeline.errors import UserError
 from playlist_pipeline.generation.decode import Continuation, Sampling, complete_rows, rank_tracks
 from playlist_pipeline.generation.export import GeneratedPlaylist, PlaylistTrack
 from playlist_pipeline.generation.lookup import ResolvedSeeds, resolve_seeds
+from playlist_pipeline.generation.reranking.reranker import Reranker, RerankerState, load_reranker
 from playlist_pipeline.generation.search import PADDING
 from playlist_pipeline.model.transformer import fold_side_information
 from playlist_pipeline.model.weights import LoadedModel, load_model
 
 MODEL_FILE = "config.json"
 MODEL_FOLDER = Path("06_models/model")
+RERANKER_FOLDER = Path("06_models/reranker")
 DATABASE_FILE = Path("03_primary/catalog.db")
 MAX_SEED = 2**32 - 1
 
@@ -35,21 +37,41 @@ class Recommender:
 
     Attributes:
         model: The transformer, side information folded into its table.
+        reranker: The second stage, or None.
         vocabulary: What its tokens mean.
         database: The catalog that texts are looked up in and names come from, or None.
         batch_size: Playlists that the model reads at a time.
     """
 
-    def __init__(self, loaded: LoadedModel, *, database: Database | None = None, batch_size: int = 32) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        reranker: RerankerState | None = None,
+        database: Database | None = None,
+        batch_size: int = 32,
+    ) -> None:
         """Take a loaded model; see :meth:`load` for a folder.
 
         Args:
             loaded: The model with its vocabulary.
+            reranker: The second stage; without it, or if it is empty, the transformer ranks alone.
             database: The catalog; without it, seeds are URIs and tracks have no names.
             batch_size: Playlists that the model reads at a time in ``rank``; the result does not depend on it.
+
+        Raises:
+            UserError: The second stage belongs to another vocabulary.
         """
         self.model = fold_side_information(loaded.model)
         self.vocabulary = loaded.vocabulary
+        if reranker is not None and reranker.vocabulary != loaded.vocabulary.fingerprint:
+            raise UserError(
+                "the second stage belongs to another vocabulary than the model: make it again with "
+                "`kedro run --pipelines=rerank`"
+            )
+        self.reranker = (
+            Reranker(reranker, self.model, batch_size=batch_size) if reranker is not None and reranker.network else None
+        )
         self.database = database
         self.batch_size = batch_size
 
@@ -58,14 +80,16 @@ class Recommender:
         """Load a trained model.
 
         Args:
-            path: A model's folder, or a workspace: the folder with ``06_models/model`` and ``03_primary/catalog.db``,
-                such as the project's ``data``.
+            path: A workspace: the folder with ``06_models/model``, ``06_models/reranker`` and
+                ``03_primary/catalog.db``, such as the project's ``data``. Or a model's folder, for the transformer
+                alone.
             database: The catalog or its file; for a workspace its own is the default.
 
         Raises:
             UserError: There is no model, or a file of it or the catalog cannot be read.
         """
         folder = Path(path)
+        reranker = None
         if not (folder / MODEL_FILE).is_file():
             workspace, folder = folder, folder / MODEL_FOLDER
             if not (folder / MODEL_FILE).is_file():
@@ -75,9 +99,11 @@ class Recommender:
                 )
             if database is None and (workspace / DATABASE_FILE).is_file():
                 database = workspace / DATABASE_FILE
+            if (workspace / RERANKER_FOLDER).is_dir():
+                reranker = load_reranker(workspace / RERANKER_FOLDER)
         if database is not None and not isinstance(database, Database):
             database = Database(Path(database))
-        return cls(load_model(folder), database=database)
+        return cls(load_model(folder), reranker=reranker, database=database)
 
     def rank(self, seeds: Sequence[np.ndarray], k: int, *, titles: Sequence[str | None] | None = None) -> np.ndarray:
         """Rank the best next tracks of playlists.
@@ -85,29 +111,39 @@ class Recommender:
         Args:
             seeds: For each playlist, the tokens of its tracks, int32 ``[n_i]``, ``<unk>`` allowed.
             k: How many tracks are wanted.
-            titles: The playlists' titles; not looked at.
+            titles: The playlists' titles, None where there is none; the transformer alone does not look at them.
 
         Returns:
             Tokens int32 ``[n, k]``, best first; the playlist's own tracks and special tokens are never among them.
             Rows with fewer than ``k`` tracks left are filled up with -1.
         """
-        return rank_tracks(self.model, seeds, k, batch_size=self.batch_size)[0]
+        return self._rank(seeds, k, titles)[0]
 
-    def recommend(self, seeds: Sequence[str] = (), k: int = 10) -> pd.DataFrame:
+    def _rank(
+        self, seeds: Sequence[np.ndarray], k: int, titles: Sequence[str | None] | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return tokens and scores [n, k]."""
+        if self.reranker is not None:
+            return self.reranker.rank(seeds, k, titles=titles)
+        return rank_tracks(self.model, seeds, k, batch_size=self.batch_size)
+
+    def recommend(self, seeds: Sequence[str] = (), k: int = 10, *, name: str | None = None) -> pd.DataFrame:
         """Return the ``k`` tracks that fit best after the seeds.
 
         Args:
-            seeds: Track URIs, links or "artist - title"; none gives what playlists begin with.
+            seeds: Track URIs, links or "artist - title"; there may be none.
             k: How many tracks are wanted.
+            name: The playlist's title, which the second stage takes in.
 
         Returns:
-            One row for each track, best first: rank (from 1), uri, name, artist, album, score (its logit).
+            One row for each track, best first: rank (from 1), uri, name, artist, album, score (comparable within one
+            result alone).
 
         Raises:
             UserError: A seed cannot be used; see :func:`~playlist_pipeline.generation.lookup.resolve_seeds`.
         """
         resolved = resolve_seeds(seeds, self.database, self.vocabulary)
-        tokens, scores = rank_tracks(self.model, [resolved.tokens], k, batch_size=1)
+        tokens, scores = self._rank([resolved.tokens], k, [name])
         found = tokens[0] != PADDING
         uris = self.vocabulary.decode(tokens[0][found])
         rows = self._find_names(uris)

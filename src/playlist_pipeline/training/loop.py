@@ -101,7 +101,8 @@ def train_model(
         training: Playlists to learn from.
         validation: Playlists for the validation loss; may be empty.
         vocabulary: What the tokens mean.
-        side_information: Artists, albums and durations of the tokens, where the model has side tables.
+        side_information: Artists, albums and durations of the tokens, where the model has side tables or starts from
+            ``als``.
         model_config: The model's shape.
         train_config: The recipe.
         checkpoints: Where checkpoints are kept.
@@ -117,10 +118,10 @@ def train_model(
     """
     if len(training) == 0:
         raise UserError("there are no training playlists: check the split and the archive")
-    if not list_side_tables(model_config):
-        side_information = None
-    elif side_information is None:
+    if list_side_tables(model_config) and side_information is None:
         raise UserError(f"the model has tables of {', '.join(list_side_tables(model_config))}: give side_information")
+    if not list_side_tables(model_config) and train_config.embedding_init != "als":
+        side_information = None
     with catch_stop_signals() as signal_received:
         result = _train_or_resume(
             training,
@@ -172,7 +173,9 @@ def _train_or_resume(
     batches = iter(make_training_batches(training, model_config=model_config, config=train_config))
     with checkpoints.run(fingerprint, description, keep_checkpoints=train_config.keep_checkpoints) as run:
         state = run.restore(steps.abstract_state, batches) or steps.place_state(
-            make_first_state(recipe, training, vocabulary)
+            make_first_state(
+                recipe, training, vocabulary, artists=side_information.artists if side_information else None
+            )
         )
         if run.finished is not None and int(state.step) == total_steps:
             logger.info("training %s is finished (%d steps): skipped", run.folder.name, total_steps)
@@ -203,7 +206,7 @@ def _train_or_resume(
             model=recipe.extract_model(state),
             config=model_config,
             vocabulary=vocabulary,
-            side_information=side_information,
+            side_information=side_information if list_side_tables(model_config) else None,
             meta={"train": train_config.to_dict(), "training_fingerprint": fingerprint},
         )
         return TrainResult(model=loaded, history=load_history(run.history_path), summary=run.finished or {})

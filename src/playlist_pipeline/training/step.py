@@ -135,13 +135,30 @@ def make_recipe(
     )
 
 
-def make_first_state(recipe: Recipe, training: Playlists, vocabulary: Vocabulary) -> TrainState:
-    """Return the state before the first step: random, or with track vectors from the training part."""
+def make_first_state(
+    recipe: Recipe, training: Playlists, vocabulary: Vocabulary, *, artists: np.ndarray | None = None
+) -> TrainState:
+    """Return the state before the first step: random, or with track vectors from the training part.
+
+    Args:
+        recipe: The training.
+        training: Playlists that the vectors are made from.
+        vocabulary: What the tokens mean.
+        artists: Each token's artist, int32 [V], which ``als`` takes in.
+    """
     state = recipe.make_state()
     if (init := recipe.config.embedding_init) == "normal":
         return state
-    vectors = FACTORIZATIONS[init](training, len(vocabulary), recipe.model_config.embed_dim, seed=recipe.config.seed)
-    return start_from_vectors(state, vectors, vocabulary, graphdef=recipe.graphdef, row_of=recipe.fixed.row_of)
+    width = recipe.model_config.embed_dim
+    vectors = FACTORIZATIONS[init](training, len(vocabulary), width, seed=recipe.config.seed, artists=artists)
+    return start_from_vectors(
+        state,
+        vectors,
+        vocabulary,
+        graphdef=recipe.graphdef,
+        row_of=recipe.fixed.row_of,
+        whiten=init == "als",
+    )
 
 
 class StepMetrics(NamedTuple):

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from playlist_pipeline.config import ItemKNNSettings, PlaylistKNNSettings, TitleKNNSettings
 from playlist_pipeline.corpus.vocabulary import UNK
 from playlist_pipeline.evaluation.baselines import ItemKNN, PlaylistKNN, TitleKNN, neighbours
-from playlist_pipeline.evaluation.baselines.neighbours import list_ngrams, normalise_title
+from playlist_pipeline.evaluation.baselines.neighbours import TitleIndex, list_ngrams, normalise_title
 
 COSINE = ItemKNNSettings(num_neighbours=1000, alpha=0.5, similarity_power=1.0, length_power=0.0)
 PLAIN = PlaylistKNNSettings(num_neighbours=1000, damping=0.0, similarity_power=1.0, length_power=0.0)
@@ -219,14 +219,19 @@ class TestTitleKNN:
     def test_untitled_training_playlists_count_for_no_title(self, rank_title) -> None:
         assert rank_title([None, "", "rock"], [[4], [4], [5]], "rock", num_neighbours=5) == [5, 4, 3, 6]
 
-    def test_similarity_by_hand(self, make_data) -> None:
+    def test_similarity_by_hand(self) -> None:
         """Titles "ab" and "ac": the n-gram " a" in both, five others in one each (of 2 and 3 characters)."""
-        knn = TitleKNN(make_data([[3], [4]], num_tracks=2, titles=["ab", "ac"]), TITLES)
         rare, common = 1 + np.log(3 / 2), 1.0
         # " a", "ab", "b ", " ab", "ab ", and " ab " once more as it is longer than 3.
         expected = common**2 / (common**2 + 5 * rare**2)
-        asked = knn._weigh(knn._count_ngrams(["ab"]))
-        np.testing.assert_allclose((asked @ knn._titles).toarray(), [[1, expected]], rtol=1e-12)
+        ((first, weights),) = TitleIndex(["ab", None, "ac", "ab"], max_ngram=3).weigh_playlists(["ab"], 5)
+        assert first == 0
+        np.testing.assert_allclose(weights.toarray(), [[1, 0, expected, 1]], rtol=1e-12)
+
+    def test_n_grams_of_one_character_are_whole_words(self) -> None:
+        ((_, weights),) = TitleIndex(["gym rock", "gyms", "rock"], max_ngram=1).weigh_playlists(["gym"], 5)
+        assert weights.toarray().ravel()[[1, 2]].tolist() == [0, 0]
+        assert 0 < weights[0, 0] < 1
 
 
 @pytest.mark.parametrize(

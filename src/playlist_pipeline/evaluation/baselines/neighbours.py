@@ -163,20 +163,7 @@ class TitleKNN:
         self._settings = settings
         self._popularity = Popularity(data.vocabulary)
         self._playlists = _damp_lengths(data.build_memberships(), settings.length_power)  # [P, V]
-        forms = {title: normalise_title(title or "") for title in set(data.titles)}
-        normalised = [forms[title] for title in data.titles]
-        known = sorted(set(normalised) - {""})
-        self._playlists_of = _group_by_title(normalised, known)  # [T, P]
-        self._columns = {
-            ngram: column
-            for column, ngram in enumerate(
-                sorted({ngram for title in known for ngram in list_ngrams(title, settings.max_ngram)})
-            )
-        }
-        counts = self._count_ngrams(known)  # [T, G]
-        documents = np.bincount(counts.indices, minlength=len(self._columns))
-        self._ngram_weights = 1 + np.log((1 + len(known)) / (1 + documents))
-        self._titles = self._weigh(counts).T.tocsr()  # [G, T]
+        self._index = TitleIndex(data.titles, max_ngram=settings.max_ngram)
 
     def rank(self, seeds: Sequence[np.ndarray], k: int, *, titles: Sequence[str | None] | None = None) -> np.ndarray:
         """Rank continuations of playlists; see ``Ranker.rank``. Seeds only say what not to recommend."""
@@ -186,22 +173,62 @@ class TitleKNN:
     def _rank_chunk(self, seeds: Sequence[np.ndarray], titles: Sequence[str | None], k: int) -> np.ndarray:
         rows, tokens = flatten_seeds(seeds)
         given = build_seed_matrix(rows, tokens, len(seeds), self._playlists.shape[1])
-        asked = self._weigh(self._count_ngrams([normalise_title(title or "") for title in titles]))
-        ranked = rank_sparse_scores(self._compute_scores(asked), given, k)
+        ranked = rank_sparse_scores(self._compute_scores(titles), given, k)
         return self._popularity.fill(ranked, rows, tokens)
 
-    def _compute_scores(self, asked: sp.csr_matrix) -> Iterator[tuple[int, sp.csr_matrix]]:
+    def _compute_scores(self, titles: Sequence[str | None]) -> Iterator[tuple[int, sp.csr_matrix]]:
+        for first, weights in self._index.weigh_playlists(
+            titles, self._settings.num_neighbours, power=self._settings.similarity_power
+        ):
+            for start, scores in multiply_in_blocks(weights, self._playlists):
+                yield first + start, scores
+
+
+class TitleIndex:
+    """Finds similar titles: cosines of their n-grams, weighted as ``TitleKNN`` says.
+
+    Args:
+        titles: P titles; None where one is not known.
+        max_ngram: Characters of the longest n-grams; with 1 there are whole words alone.
+    """
+
+    def __init__(self, titles: Sequence[str | None], *, max_ngram: int) -> None:
+        self._max_ngram = max_ngram
+        forms = {title: normalise_title(title or "") for title in set(titles)}
+        normalised = [forms[title] for title in titles]
+        known = sorted(set(normalised) - {""})
+        self._playlists_of = _group_by_title(normalised, known)  # [T, P]
+        ngrams = sorted({ngram for title in known for ngram in list_ngrams(title, max_ngram)})
+        self._columns = {ngram: column for column, ngram in enumerate(ngrams)}
+        counts = self._count_ngrams(known)  # [T, G]
+        documents = np.bincount(counts.indices, minlength=len(self._columns))
+        self._ngram_weights = 1 + np.log((1 + len(known)) / (1 + documents))
+        self._titles = self._weigh(counts).T.tocsr()  # [G, T]
+
+    def weigh_playlists(
+        self, titles: Sequence[str | None], num_neighbours: int, *, power: float = 1.0
+    ) -> Iterator[tuple[int, sp.csr_matrix]]:
+        """Weigh playlists by how similar their titles are to each of n titles.
+
+        Args:
+            titles: None or blank gives a row without weights.
+            num_neighbours: Nearest different titles that count, ties going to those that come first in the alphabet.
+            power: Of the similarity.
+
+        Yields:
+            First row and the next rows' weights, float64 [some, P].
+        """
+        asked = self._weigh(self._count_ngrams([normalise_title(title or "") for title in titles]))
         for first, similarity in multiply_in_blocks(asked, self._titles):
-            nearest = keep_largest(similarity, self._settings.num_neighbours)
-            nearest.data **= self._settings.similarity_power
+            nearest = keep_largest(similarity, num_neighbours)
+            nearest.data **= power
             for middle, weights in multiply_in_blocks(nearest, self._playlists_of):
-                for start, scores in multiply_in_blocks(weights, self._playlists):
-                    yield first + middle + start, scores
+                yield first + middle, weights
 
     def _count_ngrams(self, titles: Sequence[str]) -> sp.csr_matrix:
         """Count the known n-grams of normalised titles, float64 [len(titles), G]."""
         columns = [
-            [self._columns[ngram] for ngram in list_ngrams(title, self._settings.max_ngram) if ngram in self._columns]
+            [self._columns[ngram] for ngram in list_ngrams(title, self._max_ngram) if ngram in self._columns]
             for title in titles
         ]
         rows = np.repeat(np.arange(len(titles)), [len(places) for places in columns])

@@ -13,12 +13,13 @@ from playlist_pipeline.mpd.challenge import ChallengeSet
 from playlist_pipeline.mpd.submission import RULES, Submission, verify_submission
 
 
-def rank_challenge(challenge_set: ChallengeSet, model: Any) -> pa.Table:
+def rank_challenge(challenge_set: ChallengeSet, model: Any, reranker: Any) -> pa.Table:
     """Rank 500 tracks for each playlist of a challenge set.
 
     Args:
         challenge_set: Titles and seeds.
         model: The trained ``LoadedModel``.
+        reranker: The ``RerankerState`` of the second stage.
 
     Returns:
         One list for each playlist, and how many of its seeds the model knows.
@@ -26,7 +27,7 @@ def rank_challenge(challenge_set: ChallengeSet, model: Any) -> pa.Table:
     from playlist_pipeline.generation import challenge  # noqa: PLC0415
     from playlist_pipeline.generation.recommender import Recommender  # noqa: PLC0415
 
-    return challenge.rank_challenge(Recommender(model), challenge_set.playlists)
+    return challenge.rank_challenge(Recommender(model, reranker=reranker), challenge_set.playlists)
 
 
 def build_submission(challenge_rankings: pa.Table, config: ChallengeConfig) -> Submission:

@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         nodes=[
             Node(
                 func=rank_challenge,
-                inputs={"challenge_set": "challenge_set", "model": "model"},
+                inputs={"challenge_set": "challenge_set", "model": "model", "reranker": "reranker"},
                 outputs="challenge_rankings",
                 name="rank_challenge_node",
             ),

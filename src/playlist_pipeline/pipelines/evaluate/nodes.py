@@ -44,6 +44,7 @@ def build_test_cases(
 
 def rank_tracks(
     model: Any,
+    reranker: Any,
     sequences: SequenceStore,
     playlists: pa.Table,
     test_cases: pa.Table,
@@ -52,8 +53,11 @@ def rank_tracks(
 ) -> pa.Table:
     """Let the model and the baselines rank tracks for each test case.
 
+    ``model`` is what ``Recommender`` serves; where that has a second stage, ``transformer`` is the first alone.
+
     Args:
         model: The trained ``LoadedModel``.
+        reranker: The ``RerankerState`` of the second stage.
         sequences: The packed sequences; the baselines learn from the training part.
         playlists: The playlists' titles.
         test_cases: Seeds, titles and truth.
@@ -69,8 +73,10 @@ def rank_tracks(
     from playlist_pipeline.generation.recommender import Recommender  # noqa: PLC0415
 
     train = TrainingPlaylists.read(sequences.source("train", model.vocabulary), model.vocabulary, playlists)
-    recommender = {"model": Recommender(model, batch_size=config.batch_size)}
-    systems = recommender | fit_baselines(config.baselines, train, baselines_config)
+    systems: dict[str, Any] = {"model": Recommender(model, reranker=reranker, batch_size=config.batch_size)}
+    if systems["model"].reranker is not None:
+        systems["transformer"] = Recommender(model, batch_size=config.batch_size)
+    systems |= fit_baselines(config.baselines, train, baselines_config)
     return rank_cases(systems, cases_from_table(test_cases), config)
 
 

@@ -32,6 +32,7 @@ def create_pipeline() -> Pipeline:
                 func=rank_tracks,
                 inputs={
                     "model": "model",
+                    "reranker": "reranker",
                     "sequences": "sequences@packed",
                     "playlists": "playlists",
                     "test_cases": "test_cases",

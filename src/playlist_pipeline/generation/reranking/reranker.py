@@ -1,0 +1,209 @@
+"""The second stage at work, and its folder.
+
+The folder holds ``config.json``, ``arrays.safetensors`` (the network, the training playlists, the tracks' artists) and
+``texts.json`` (the playlists' titles, the artists' names): all that it needs beside the model.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+from flax import nnx
+
+from playlist_pipeline.corpus.sequences import PackedSequences, replace_folder
+from playlist_pipeline.errors import UserError
+from playlist_pipeline.generation.reranking.features import FEATURES, describe_candidates
+from playlist_pipeline.generation.reranking.first_stage import Artists, FirstStage
+from playlist_pipeline.generation.reranking.network import RankingNetwork
+from playlist_pipeline.generation.search import PADDING
+from playlist_pipeline.model.transformer import Transformer
+
+FORMAT = 1
+CONFIG_FILE, ARRAYS_FILE, TEXTS_FILE = "config.json", "arrays.safetensors", "texts.json"
+PLAYLISTS_AT_A_TIME = 64
+SCORES_AT_A_TIME = 1 << 25  # of each scorer: 128 MB
+
+
+@dataclass(frozen=True, eq=False)
+class RerankerState:
+    """What fitting gives, beside the transformer all that ranking needs.
+
+    Attributes:
+        network: The trained network; None where there is no second stage.
+        sequences: The training playlists.
+        titles: Their titles.
+        artists: The tracks' artists.
+        num_candidates: Tracks of each playlist that the network scores.
+        vocabulary: Fingerprint of the vocabulary.
+    """
+
+    network: RankingNetwork | None
+    sequences: PackedSequences
+    titles: Sequence[str | None]
+    artists: Artists
+    num_candidates: int
+    vocabulary: str
+
+
+class Reranker:
+    """Ranks continuations by both stages.
+
+    Args:
+        state: From fitting.
+        model: The transformer, without side tables.
+        batch_size: Playlists that the transformer reads at a time.
+    """
+
+    def __init__(self, state: RerankerState, model: Transformer, *, batch_size: int) -> None:
+        if state.network is None:
+            raise ValueError("this state has no second stage")
+        self._stage = FirstStage(model, state.sequences, state.titles, state.artists, batch_size=batch_size)
+        self._num_candidates = state.num_candidates
+        self._network = nnx.split(state.network)
+
+    def rank(
+        self, seeds: Sequence[np.ndarray], k: int, *, titles: Sequence[str | None] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rank the best next tracks of playlists.
+
+        Args:
+            seeds: Tokens of each playlist's given tracks; ``<unk>`` allowed.
+            k: How many tracks are wanted.
+            titles: The playlists' titles, None where there is none; None if no playlist has one.
+
+        Returns:
+            Tokens int32 [n, k], best first, padded with -1, and their scores float32 [n, k], padded with -inf: log
+            odds of a list, which compare within a row alone.
+
+        Raises:
+            ValueError: There are not as many titles as playlists.
+        """
+        given: list[str | None] = [None] * len(seeds) if titles is None else list(titles)
+        if len(given) != len(seeds):
+            raise ValueError(f"{len(given)} titles for {len(seeds)} playlists")
+        tokens = np.full((len(seeds), k), PADDING, np.int32)
+        scores = np.full((len(seeds), k), -np.inf, np.float32)
+        size = max(1, min(PLAYLISTS_AT_A_TIME, SCORES_AT_A_TIME // len(self._stage.counts)))
+        for start in range(0, len(seeds), size):
+            rows = slice(start, start + size)
+            found, values = self._rank_block(list(seeds[rows]), given[rows], k)
+            tokens[rows, : found.shape[1]], scores[rows, : found.shape[1]] = found, values
+        return tokens, scores
+
+    def _rank_block(self, seeds: list[np.ndarray], titles: list[str | None], k: int) -> tuple[np.ndarray, np.ndarray]:
+        candidates = describe_candidates(self._stage, seeds, titles, max(self._num_candidates, k))
+        scores = np.where(candidates.is_valid, np.asarray(_score(*self._network, candidates.features)), -np.inf)
+        # Candidates come by rising token, so a stable sort gives ties to the lower one.
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        scores = np.take_along_axis(scores, order, axis=1).astype(np.float32)
+        tokens = np.take_along_axis(candidates.tokens, order, axis=1)
+        return np.where(np.isneginf(scores), PADDING, tokens), scores
+
+
+@jax.jit
+def _score_features(graph: nnx.GraphDef, state: nnx.State, features: jax.Array) -> jax.Array:
+    return nnx.merge(graph, state)(features)
+
+
+def _score(graph: nnx.GraphDef, state: nnx.State, features: np.ndarray) -> jax.Array:
+    """Score features [n, C, F], filled up to few shapes; return float32 [n, C]."""
+    count = len(features)
+    filled = np.zeros((PLAYLISTS_AT_A_TIME, *features.shape[1:]), features.dtype)
+    filled[:count] = features
+    return _score_features(graph, state, jnp.asarray(filled))[:count]
+
+
+def save_reranker(path: str | os.PathLike[str], state: RerankerState) -> None:
+    """Write the folder of a second stage; it appears under its name only when it is whole.
+
+    Raises:
+        UserError: ``path`` exists and is no such folder.
+    """
+    target = Path(path)
+    if target.exists() and not (target / CONFIG_FILE).is_file():
+        raise UserError(f"{target} exists and is no second stage's folder: move it away or choose another path")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+    shutil.rmtree(written, ignore_errors=True)
+    written.mkdir()
+    arrays = {
+        "sequences.tokens": np.ascontiguousarray(state.sequences.tokens),
+        "sequences.offsets": np.ascontiguousarray(state.sequences.offsets),
+        "sequences.playlist_ids": np.ascontiguousarray(state.sequences.playlist_ids),
+        "artists.of_token": np.ascontiguousarray(state.artists.of_token),
+    }
+    hidden_dim = None
+    if state.network is not None:
+        arrays |= {f"network.{name}": np.asarray(value[...]) for name, value in _name_variables(state.network).items()}
+        hidden_dim = int(state.network.hidden.out_features)
+    config = {
+        "format": FORMAT,
+        "vocabulary_fingerprint": state.vocabulary,
+        "features": list(FEATURES),
+        "num_candidates": state.num_candidates,
+        "hidden_dim": hidden_dim,
+    }
+    safetensors.numpy.save_file(arrays, written / ARRAYS_FILE)
+    texts = {"titles": list(state.titles), "artist_names": list(state.artists.names)}
+    (written / TEXTS_FILE).write_text(json.dumps(texts, ensure_ascii=False), "utf-8")
+    (written / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    replace_folder(written, target, target.with_name(f"{target.name}.old-{os.getpid()}"))
+
+
+def load_reranker(path: str | os.PathLike[str]) -> RerankerState:
+    """Read a folder that ``save_reranker`` wrote.
+
+    Raises:
+        UserError: A file is missing or unreadable, or the files are of another version.
+    """
+    folder = Path(path)
+    advice = "make it again with `kedro run --pipelines=train`"
+    try:
+        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+        texts = json.loads((folder / TEXTS_FILE).read_text("utf-8"))
+        arrays = safetensors.numpy.load_file(folder / ARRAYS_FILE)
+        if config["format"] != FORMAT or config["features"] != list(FEATURES):
+            raise UserError(f"{folder}: its second stage is of another version of this program: {advice}")
+        return RerankerState(
+            network=_build_network(config, arrays),
+            sequences=PackedSequences(*(arrays[f"sequences.{name}"] for name in ("tokens", "offsets", "playlist_ids"))),
+            titles=texts["titles"],
+            artists=Artists(arrays["artists.of_token"], texts["artist_names"]),
+            num_candidates=config["num_candidates"],
+            vocabulary=config["vocabulary_fingerprint"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise UserError(f"{folder}: cannot read the second stage ({error}): {advice}") from error
+
+
+def _build_network(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> RankingNetwork | None:
+    if config["hidden_dim"] is None:
+        return None
+    width = len(FEATURES)
+    network = RankingNetwork(
+        np.zeros(width, np.float32),
+        np.ones(width, np.float32),
+        hidden_dim=config["hidden_dim"],
+        dropout=0.0,
+        rngs=nnx.Rngs(0),
+    )
+    for name, variable in _name_variables(network).items():
+        array = arrays[f"network.{name}"]
+        if array.shape != variable[...].shape:
+            raise ValueError(f"network.{name} has the shape {array.shape}, not {variable[...].shape}")
+        variable[...] = jnp.asarray(array)
+    return network
+
+
+def _name_variables(network: RankingNetwork) -> dict[str, nnx.Variable]:
+    """Return what is stored of a network by dotted path."""
+    state = nnx.state(network, nnx.Any(nnx.Param, type(network.mean)))
+    return {".".join(map(str, path)): value for path, value in nnx.to_flat_state(state)}
