@@ -135,6 +135,11 @@ class StudyData:
         """SHA-256 of training part and cases, as hexadecimal text."""
         return fingerprint_of([self.training.fingerprint, fingerprint_table(cases_to_table({STUDY: self.cases}))])
 
+    @functools.cached_property
+    def validation_fingerprint(self) -> str:
+        """SHA-256 of the validation part, as hexadecimal text."""
+        return fingerprint_playlists(self.validation)
+
 
 def list_systems(config: StudyConfig) -> list[System]:
     """List the variants of each loss, the item-item baseline and the other baselines, in the order of the tables."""
@@ -221,7 +226,7 @@ def describe_run(
         vocabulary=data.training.vocabulary.fingerprint,
         side_information=side.fingerprint if side else None,
         training=data.training.fingerprint,
-        validation=fingerprint_playlists(data.validation),
+        validation=data.validation_fingerprint,
     )
     return common | {"system": system.name, "training": training, "max_minutes": config.max_minutes}
 
