@@ -69,6 +69,14 @@ def test_overlays_name_known_parameters_only(path: Path) -> None:
         ("challenge", "team", "", "a name on one line, without commas"),
         ("challenge", "team", None, "a value of type str"),
         ("challenge", "mail", "me@example.org\n", "an address on one line, without commas"),
+        ("study", "seeds", [1, 1], "a list of different numbers"),
+        ("study", "seeds", [-1], "numbers from 0 to 4294967295"),
+        ("study", "losses", [], "a list of gbce, softmax"),
+        ("study", "losses", ["hinge"], "a list of gbce, softmax"),
+        ("study", "max_minutes", 0, "a positive number"),
+        ("study", "held_out_share", 1.0, "a number between 0 and 1, both excluded"),
+        ("study", "min_held_out", 0, "1 or more"),
+        ("study", "references", ["skip_gram"], "a list of popularity, title_knn, item_knn, playlist_knn, als, bpr"),
     ],
 )
 def test_bad_values_are_refused_with_key_value_and_what_is_allowed(key, name, value, allowed) -> None:
@@ -123,3 +131,39 @@ def test_the_rate_that_weight_decay_would_overshoot_is_named() -> None:
     with pytest.raises(ConfigError, match=r"train.weight_decay = 0.01 .* less than 1 / table_learning_rate \(200\)"):
         make_config("train", fast)
     assert make_config("train", fast | {"optimizer": "adagrad"}).table_learning_rate == 200.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"model": {"num_heads": 3}}, "parameter study.model.num_heads = 3 is not allowed: give a divisor of"),
+        ({"model": {"num_head": 3}}, "parameter study.model.num_head is unknown: did you mean num_heads?"),
+        ({"model": {"causal": True}}, "parameter study.model.causal is not allowed: the study has it on and off"),
+        ({"train": {"seed": 1}}, "parameter study.train.seed is not allowed: it follows from study.seeds"),
+        ({"train": {"max_steps": 0}}, "parameter study.train.max_steps = 0 is not allowed: give 1 or more"),
+        ({"loss_fields": {"bpr": {}}}, "parameter study.loss_fields.bpr.loss is missing: give one of label_in_denom"),
+        ({"loss_fields": {"bpr": {"loss": "bpr"}}}, "parameter study.train.loss = 'bpr' is not allowed: give one of"),
+    ],
+)
+def test_a_study_refuses_what_model_and_train_refuse(changes, line) -> None:
+    values = values_of("study")
+    for name, change in changes.items():
+        values[name] = values[name] | change
+    with pytest.raises(ConfigError) as error:
+        make_config("study", values)
+    assert str(error.value).startswith(line)
+
+
+def test_a_study_lacks_no_field_of_its_recipe() -> None:
+    values = values_of("study")
+    del values["train"]["learning_rate"]
+    with pytest.raises(ConfigError, match=r"^parameter study.train.learning_rate is missing from the configuration$"):
+        make_config("study", values)
+
+
+def test_a_study_gives_a_recipe_for_each_loss_and_seed() -> None:
+    study = make_config("study", values_of("study"))
+    recipe = study.make_train_config("gbce", seed=7)
+    assert (type(recipe), recipe.loss, recipe.seed) == (CONFIG_CLASSES["train"], "gbce", 7)
+    model = study.make_model_config(causal=False, positions=True)
+    assert (type(model), model.causal, model.positions) == (CONFIG_CLASSES["model"], False, True)

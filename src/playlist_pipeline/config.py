@@ -260,6 +260,8 @@ class TrainConfig(Config):
         correct_bias: Add the first-order correction of the sampled softmax's bias.
         gbce_beta: Exponent of the positive's probability in ``gbce``; null takes it from ``gbce_calibration``.
         gbce_calibration: t of gSASRec, from 0 (plain binary cross-entropy) to 1 (calibrated).
+        gbce_shift: Added to all logits in ``gbce``, where it does not change the ranking: 0 as published; null for
+            log(beta / num_negatives), with which the best logits are those of the softmax.
         unk_rate: Share of tracks that training replaces by ``<unk>``.
         random_crop: Take a random window of a playlist longer than the context, not its beginning.
         shuffle_tracks: Train on the tracks of a playlist in random order: what follows is then any track of the rest.
@@ -293,6 +295,7 @@ class TrainConfig(Config):
     correct_bias: bool
     gbce_beta: float | None
     gbce_calibration: float
+    gbce_shift: float | None
     unk_rate: float
     random_crop: bool
     shuffle_tracks: bool
@@ -752,6 +755,112 @@ class ChallengeConfig(Config):
             self._require(name, bool(fits), f"{allowed} on one line, without commas")
 
 
+Setting = int | float | str | bool | None
+
+
+class _StudyModel(ModelConfig):
+    """The shape that all variants share; its errors name the study's own keys."""
+
+    KEY = "study.model"
+
+
+class _StudyTrain(TrainConfig):
+    """The recipe that all variants share; its errors name the study's own keys."""
+
+    KEY = "study.train"
+
+
+# Of `model` and `train`, what a variant, its loss and its seed decide.
+VARIANT_FIELDS = ("causal", "positions")
+RUN_FIELDS = ("seed", "loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig(Config):
+    """The study of causal mask, positions and loss.
+
+    Attributes:
+        seeds: Each training and the item-item baseline runs once with each.
+        losses: Names of the losses that are compared, each in ``loss_fields``.
+        loss_fields: Name of a loss to the fields of ``train`` that make it; ``loss`` is one of them.
+        model: All fields of ``model`` but ``causal`` and ``positions``. The study is not swayed by the key ``model``.
+        train: All fields of ``train`` but ``seed`` and ``loss``; ``max_steps`` is the budget of each training.
+        max_minutes: Each training ends after so long, finished or not; the report says where that happened.
+        references: Baselines that are measured beside the item-item one.
+        held_out_share: Share of a playlist's unique tracks, the last ones, that are the truth.
+        min_held_out: The truth has at least so many tracks; a playlist that has no track besides is left out.
+        batch_size: Playlists that a model reads at a time when it ranks.
+        bootstrap_samples: Resamples behind each interval.
+        confidence: The intervals' level.
+        seed: Of the bootstrap.
+    """
+
+    KEY = "study"
+    seeds: tuple[int, ...]
+    losses: tuple[str, ...]
+    loss_fields: dict[str, dict[str, Setting]]
+    model: dict[str, Setting]
+    train: dict[str, Setting]
+    max_minutes: float
+    references: tuple[str, ...]
+    held_out_share: float
+    min_held_out: int
+    batch_size: int
+    bootstrap_samples: int
+    confidence: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("seeds", len(set(self.seeds)) == len(self.seeds) > 0, "a list of different numbers")
+        self._require("seeds", all(0 <= seed < 2**32 for seed in self.seeds), "numbers from 0 to 4294967295")
+        is_able = len(set(self.losses)) == len(self.losses) > 0 and set(self.losses) <= set(self.loss_fields)
+        self._require("losses", is_able, "a list of " + ", ".join(self.loss_fields))
+        references = set(BASELINES) - {"skip_gram"}
+        is_able = set(self.references) <= references and len(set(self.references)) == len(self.references)
+        self._require("references", is_able, "a list of " + ", ".join(name for name in BASELINES if name in references))
+        self._require("max_minutes", self.max_minutes > 0, "a positive number")
+        self._require("held_out_share", 0 < self.held_out_share < 1, "a number between 0 and 1, both excluded")
+        self._require_at_least(1, "min_held_out", "batch_size", "bootstrap_samples")
+        self._require("confidence", 0 < self.confidence < 1, "a number between 0 and 1, both excluded")
+        self._require_within(0, 2**32, "seed")
+        self._refuse_fields("model", VARIANT_FIELDS, "the study has it on and off")
+        self._refuse_fields("train", RUN_FIELDS, "it follows from study.seeds and study.loss_fields")
+        self.make_model_config(causal=True, positions=True)
+        for loss, fields in self.loss_fields.items():
+            if "loss" not in fields:
+                raise ConfigError(
+                    f"parameter study.loss_fields.{loss}.loss is missing: give one of {', '.join(LOSSES)}"
+                )
+            self.make_train_config(loss, seed=self.seeds[0])
+
+    def _refuse_fields(self, name: str, fields: tuple[str, ...], why: str) -> None:
+        for field in fields:
+            if field in getattr(self, name):
+                raise ConfigError(f"parameter study.{name}.{field} is not allowed: {why}")
+
+    def make_model_config(self, *, causal: bool, positions: bool) -> ModelConfig:
+        """Return the shape of a variant.
+
+        Raises:
+            ConfigError: A field is missing, unknown, or has a value that is not allowed.
+        """
+        values = {**self.model, "causal": causal, "positions": positions}
+        return ModelConfig(**_make(_StudyModel, values).to_dict())
+
+    def make_train_config(self, loss: str, *, seed: int) -> TrainConfig:
+        """Return the recipe of a training.
+
+        Args:
+            loss: A name of ``loss_fields``.
+            seed: Of all that is random in it.
+
+        Raises:
+            ConfigError: A field is missing, unknown, or has a value that is not allowed.
+        """
+        return TrainConfig(**_make(_StudyTrain, {**self.train, **self.loss_fields[loss], "seed": seed}).to_dict())
+
+
 CONFIG_CLASSES: dict[str, type[Config]] = {
     cls.KEY: cls
     for cls in (
@@ -766,6 +875,7 @@ CONFIG_CLASSES: dict[str, type[Config]] = {
         TuningConfig,
         GenerateConfig,
         ChallengeConfig,
+        StudyConfig,
     )
 }
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from playlist_pipeline.config import EvaluateConfig, ModelConfig, TrainConfig
+from playlist_pipeline.config import EvaluateConfig, ModelConfig, StudyConfig, TrainConfig
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -30,3 +30,11 @@ def make_train_config(*, env: str = "base", **changed: Any) -> TrainConfig:
 def make_evaluate_config(*, env: str = "base", **changed: Any) -> EvaluateConfig:
     """Return what an environment of conf/ measures, with the given fields replaced and seed 0 if not given."""
     return EvaluateConfig(**_read("evaluate", env, {"seed": 0} | changed, file="parameters_evaluate.yml"))
+
+
+def make_study_config(**changed: Any) -> StudyConfig:
+    """Return the study of conf/base, with the given fields replaced; parts of ``model`` and ``train`` one by one."""
+    values = _read("study", "base", {}, file="parameters_study.yml") | {"seed": 0}
+    for name, value in changed.items():
+        values[name] = values[name] | value if name in ("model", "train") else value
+    return StudyConfig(**values)

@@ -21,6 +21,7 @@ from playlist_pipeline.datasets import (
     RunManifestDataset,
     SeedsDataset,
     SequencesDataset,
+    StudyRunsDataset,
     SubmissionDataset,
     TableDataset,
     TrialsDataset,
@@ -40,6 +41,7 @@ ALL = [
     RunManifestDataset,
     SeedsDataset,
     SequencesDataset,
+    StudyRunsDataset,
     SubmissionDataset,
     TableDataset,
     TrialsDataset,
@@ -220,6 +222,21 @@ class TestTrialsDataset:
         assert dataset.exists()
         assert dataset.load().load("key") == Trial({"a": 1}, {"1": 0.5}, 2.0)
         assert dataset.fingerprint() == TrialsDataset(filepath=str(tmp_path / "others")).fingerprint()
+        with pytest.raises(DatasetError, match="through the handle"):
+            dataset.save("anything")
+
+
+class TestStudyRunsDataset:
+    def test_loads_a_handle_and_refuses_to_save(self, tmp_path: Path) -> None:
+        from playlist_pipeline.evaluation.study.runs import StudyRun  # noqa: PLC0415
+
+        dataset = StudyRunsDataset(filepath=str(tmp_path / "runs"))
+        run = StudyRun("popularity", 1, 0.5, None, None, None, None, {"test": {"f1@10": [0.25, 0.0]}})
+        dataset.load().save("key", run)
+        assert dataset.exists()
+        assert dataset.load().load("key") == run
+        assert dataset.load().load("other") is None
+        assert dataset.fingerprint() == StudyRunsDataset(filepath=str(tmp_path / "others")).fingerprint()
         with pytest.raises(DatasetError, match="through the handle"):
             dataset.save("anything")
 

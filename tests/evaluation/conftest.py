@@ -87,22 +87,35 @@ def facts(vocabulary) -> TrackFacts:
 
 
 @pytest.fixture(scope="session")
-def build_all(vocabulary) -> Callable[..., Any]:
+def make_tables() -> Callable[..., tuple[pa.Table, pa.Table, pa.Table, pa.Table]]:
+    """Give ``make_tables(playlists, parts=None, titles=None, *, num_tracks=30)``.
+
+    The tables are playlists, memberships, tracks and splits.
+
+    Playlists are lists of track numbers, all in the test part if not said; their pids are 1000, 1001, ...
+    """
+
+    def make(playlists, parts=None, titles=None, *, num_tracks=NUM_TRACKS):
+        return (
+            _make_playlists(titles or [f"Title {number}" for number in range(len(playlists))]),
+            _make_memberships(playlists),
+            _make_tracks(num_tracks),
+            _make_splits(parts or ["test"] * len(playlists)),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def build_all(vocabulary, make_tables) -> Callable[..., Any]:
     """Give ``build_all(playlists, parts=None, titles=None, *, part="test", num_tracks=30, **config)``.
 
     Playlists are lists of track numbers, all in the test part if not said; their pids are 1000, 1001, ...
     """
 
     def build(playlists, parts=None, titles=None, *, part="test", num_tracks=NUM_TRACKS, **changes):
-        return build_test_cases(
-            _make_playlists(titles or [f"Title {number}" for number in range(len(playlists))]),
-            _make_memberships(playlists),
-            _make_tracks(num_tracks),
-            _make_splits(parts or ["test"] * len(playlists)),
-            vocabulary,
-            _make_config(**changes),
-            part=part,
-        )
+        tables = make_tables(playlists, parts, titles, num_tracks=num_tracks)
+        return build_test_cases(*tables, vocabulary, _make_config(**changes), part=part)
 
     return build
 

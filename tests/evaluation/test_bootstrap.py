@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from playlist_pipeline.evaluation import bootstrap
-from playlist_pipeline.evaluation.bootstrap import bootstrap_means
+from playlist_pipeline.evaluation.bootstrap import bootstrap_means, bootstrap_ratios
 
 SETTINGS = {"num_samples": 1000, "confidence": 0.95, "seed": 1}
 
@@ -58,3 +58,30 @@ def test_resamples_do_not_depend_on_the_chunk(monkeypatch):
 def test_refuses(values, message):
     with pytest.raises(ValueError, match=message):
         bootstrap_means(values, **SETTINGS)
+
+
+def test_ratio_of_two_playlists_by_hand():
+    # A resample has the first playlist 2, 1 or 0 times: ratios 1/4, (1 + 6) / (4 + 2) and 6/2.
+    ratio, low, high = bootstrap_ratios(np.array([[1.0], [6.0]]), np.array([[4.0], [2.0]]), **SETTINGS)
+    assert (ratio[0], low[0], high[0]) == pytest.approx((7 / 6, 1 / 4, 3))
+
+
+def test_ratio_of_proportional_columns_has_no_width():
+    references = np.random.default_rng(0).random((30, 2)) + 0.1
+    for end in bootstrap_ratios(references * [1.0, 1.5], references, **SETTINGS):
+        np.testing.assert_allclose(end, [1.0, 1.5], rtol=1e-12)
+
+
+def test_ratios_share_their_resamples_with_means():
+    values = np.random.default_rng(0).random((50, 1))
+    means = bootstrap_means(values, **SETTINGS)
+    ratios = bootstrap_ratios(values, np.ones((50, 1)), **SETTINGS)
+    np.testing.assert_allclose(ratios, means, rtol=1e-12)
+
+
+def test_ratio_to_nothing_is_nan():
+    for end in bootstrap_ratios(np.ones((5, 1)), np.zeros((5, 1)), **SETTINGS):
+        assert np.isnan(end).all()
+    ratio, *ends = bootstrap_ratios(np.ones((2, 1)), np.array([[1.0], [0.0]]), **SETTINGS)
+    assert ratio[0] == 2
+    assert np.isnan(ends).all()

@@ -7,7 +7,7 @@ from playlist_pipeline.evaluation import plots
 from playlist_pipeline.evaluation.beyond_accuracy import BEYOND_ACCURACY
 from playlist_pipeline.evaluation.metrics import MAIN_METRICS
 from playlist_pipeline.evaluation.names import name_metric
-from playlist_pipeline.evaluation.plots import plot_quality, plot_training_curve
+from playlist_pipeline.evaluation.plots import plot_quality, plot_study, plot_training_curve
 
 
 def make_metrics():
@@ -94,3 +94,37 @@ def test_training_curve_without_steps():
     figure = plot_training_curve(pd.DataFrame({"step": [], "loss": [], "validation_loss": []}))
     assert [len(trace.x) for trace in figure.data] == [0, 0]
     assert figure.to_json()
+
+
+def test_the_study_has_a_panel_for_each_table_and_marks_the_chosen_variant():
+    variants = [("gbce", True), ("gbce", False), ("softmax", True), ("softmax", False)]
+    systems = [(f"{loss}, {causal}", loss, causal) for loss, causal in variants] + [("skip_gram", None, None)]
+    rows = [
+        {
+            "system": system,
+            "loss": loss,
+            "causal": causal,
+            "positions": causal,
+            "chosen": system == "softmax, False",
+            "metric": metric,
+            "mean": 0.1 * place,
+            "low": 0.1 * place - 0.01,
+            "high": 0.1 * place + 0.03,
+        }
+        for place, (system, loss, causal) in enumerate(systems)
+        for metric in ("f1@10", "f1@50")
+    ]
+    overall = pd.DataFrame(rows)
+    by_history = pd.concat([overall.assign(history=cohort) for cohort in ("(0,50]", ">150")])
+    figure = plot_study(overall, by_history)
+    assert len(figure.data) == 2 * len(systems)
+    left, right = figure.data[: len(systems)], figure.data[len(systems) :]
+    assert [trace.name for trace in left][3:] == ["softmax, False (chosen)", "skip_gram"]
+    assert left[3].x == ("f1@10", "f1@50")
+    assert right[3].x == ("(0,50]", ">150")  # of the first metric alone
+    assert left[3].y == pytest.approx([0.3, 0.3])
+    assert left[3].error_y.array == pytest.approx([0.03, 0.03])
+    colours, dashes = [trace.line.color for trace in left], [trace.line.dash for trace in left]
+    assert (colours[0], colours[1]) == (colours[2], colours[3])
+    assert (dashes[0], dashes[2]) == (dashes[1], dashes[3])
+    assert len(set(colours)) == len(set(dashes)) == 3

@@ -517,6 +517,34 @@ def test_gbce_by_hand():
     assert float(loss[0, 0]) == pytest.approx(expected, abs=1e-6)
 
 
+def test_gbce_shifts_all_logits():
+    label_scores, scores, is_label, *_ = _make_scores(np.random.default_rng(8))
+    found = gbce_loss(jnp.asarray(label_scores), jnp.asarray(scores), is_label, beta=0.3, shift=-2.5)
+    expected = gbce_loss(jnp.asarray(label_scores - 2.5), jnp.asarray(scores - 2.5), is_label, beta=0.3)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_with_the_shift_the_best_logits_of_gbce_are_those_of_the_softmax():
+    """The expected loss over labels and uniform negatives is level at s = log(n p)."""
+    probabilities, num_negatives, beta = np.array([0.5, 0.3, 0.15, 0.05]), 2, 0.4
+    shift = np.log(beta / num_negatives)
+    draws = list(itertools.product(range(4), repeat=num_negatives + 1))  # label, negatives
+
+    def expected_loss(logits):
+        label, negatives = np.array(draws)[:, 0], np.array(draws)[:, 1:]
+        # Negatives that are the label count here, as where there are many candidates: none is left out.
+        losses = gbce_loss(
+            logits[label][:, None],
+            logits[negatives][:, None],
+            np.zeros((len(draws), 1, 2), bool),
+            beta=beta,
+            shift=shift,
+        )
+        return jnp.sum(losses[:, 0] * probabilities[label] / 4**num_negatives)
+
+    np.testing.assert_allclose(jax.grad(expected_loss)(jnp.log(4 * probabilities)), 0, atol=1e-7)
+
+
 def test_gbce_is_binary_cross_entropy_at_beta_1():
     label_scores, scores, is_label, *_ = _make_scores(np.random.default_rng(8))
     found = gbce_loss(jnp.asarray(label_scores), jnp.asarray(scores), is_label, beta=1.0)

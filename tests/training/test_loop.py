@@ -25,7 +25,7 @@ from playlist_pipeline.training.loop import TrainingInterrupted, catch_stop_sign
 def train(make_playlists, vocabulary, model_config, make_train_config):
     """Return a function that trains on 11 playlists, six steps in all unless ``changed`` says otherwise."""
 
-    def run(root, *, stop_after=0, should_stop=None, playlists=None, validation=None, **changed):
+    def run(root, *, stop_after=0, should_stop=None, should_end=None, playlists=None, validation=None, **changed):
         return train_model(
             make_playlists(11) if playlists is None else playlists,
             make_playlists(5, seed=1) if validation is None else validation,
@@ -34,6 +34,7 @@ def train(make_playlists, vocabulary, model_config, make_train_config):
             train_config=make_train_config(**changed),
             checkpoints=CheckpointStore(root),
             should_stop=should_stop or StopAfter(stop_after),
+            should_end=should_end,
             progress=False,
         )
 
@@ -113,6 +114,17 @@ def test_four_steps_and_two_in_another_process_equal_six(
     done = subprocess.run(command, input=json.dumps(given), text=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     _assert_equal(train(tmp_path), whole[0])
+
+
+def test_a_training_that_is_ended_early_is_finished_with_the_weights_of_its_last_step(train, tmp_path):
+    short = train(tmp_path / "short", max_steps=3)
+    ended = train(tmp_path / "ended", should_end=StopAfter(3))
+    assert (ended.summary["steps"], ended.history["step"].tolist()) == (3, [1, 2, 3])
+    assert ended.history["validation_loss"].notna().tolist() == [False, True, True]
+    pd.testing.assert_frame_equal(ended.history, short.history, check_exact=True)
+    for name, value in _weights(ended).items():
+        np.testing.assert_array_equal(value, _weights(short)[name])
+    _assert_equal(train(tmp_path / "ended"), ended)  # skipped
 
 
 @pytest.mark.parametrize(

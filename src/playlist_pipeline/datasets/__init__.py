@@ -11,6 +11,7 @@ from playlist_pipeline.datasets.reranker_dataset import RerankerDataset
 from playlist_pipeline.datasets.run_manifest_dataset import RunManifestDataset
 from playlist_pipeline.datasets.seeds_dataset import SeedsDataset
 from playlist_pipeline.datasets.sequences_dataset import SequencesDataset
+from playlist_pipeline.datasets.study_runs_dataset import StudyRunsDataset
 from playlist_pipeline.datasets.submission_dataset import SubmissionDataset
 from playlist_pipeline.datasets.table_dataset import TableDataset
 from playlist_pipeline.datasets.trials_dataset import TrialsDataset
@@ -27,6 +28,7 @@ __all__ = [
     "RunManifestDataset",
     "SeedsDataset",
     "SequencesDataset",
+    "StudyRunsDataset",
     "SubmissionDataset",
     "TableDataset",
     "TrialsDataset",

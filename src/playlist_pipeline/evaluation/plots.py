@@ -23,7 +23,7 @@ from playlist_pipeline.evaluation.tables import (
 COLUMNS = 4
 # The Okabe-Ito colours: they stay apart for readers who do not see all colours.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
-DASHES = ("solid", "dash", "dot")  # for systems beyond the last colour
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 LOWER = " (lower is better)"
 
 
@@ -269,3 +269,51 @@ def plot_tuning(trials: pd.DataFrame) -> go.Figure:
         template="plotly_white",
     )
     return figure
+
+
+def plot_study(overall: pd.DataFrame, by_history: pd.DataFrame) -> go.Figure:
+    """Draw the study's tables: F1 by number of recommendations, and F1 at the first of them by length of history.
+
+    Args:
+        overall: From ``tabulate_overall``.
+        by_history: From ``tabulate_by_history``.
+
+    Returns:
+        Figure with two panels and in each a line for each system; variants with the same switches share a colour,
+        losses a dash. The chosen variant's name is marked.
+    """
+    metric = overall["metric"].iloc[0]
+    figure = make_subplots(rows=1, cols=2, subplot_titles=["all histories", f"{metric} by history"], shared_yaxes=True)
+    panels = ((overall, "metric"), (by_history[by_history["metric"] == metric], "history"))
+    colours = _assign(overall, ["causal", "positions"], COLOURS)
+    dashes = _assign(overall, ["loss"], DASHES)
+    for column, (table, axis) in enumerate(panels, 1):
+        for system, rows in table.groupby("system", sort=False):
+            trace = go.Scatter(
+                name=f"{system} (chosen)" if rows["chosen"].iloc[0] else system,
+                legendgroup=system,
+                showlegend=column == 1,
+                x=rows[axis].tolist(),
+                y=rows["mean"].tolist(),
+                mode="lines+markers",
+                line={"color": colours[system], "dash": dashes[system]},
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": (rows["high"] - rows["mean"]).clip(lower=0).tolist(),
+                    "arrayminus": (rows["mean"] - rows["low"]).clip(lower=0).tolist(),
+                },
+            )
+            figure.add_trace(trace, row=1, col=column)
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(title="The study: F1 on the test part", height=500, template="plotly_white")
+    return figure
+
+
+def _assign(table: pd.DataFrame, columns: list[str], choices: Sequence[str]) -> dict[str, str]:
+    """Give systems the same choice where they agree in ``columns``; those without a loss each have their own."""
+    rows = table.drop_duplicates("system").to_dict("records")
+    keys = [tuple(row[name] for name in (columns if isinstance(row["loss"], str) else ["system"])) for row in rows]
+    places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    return {row["system"]: choices[places[key] % len(choices)] for row, key in zip(rows, keys, strict=True)}

@@ -25,6 +25,7 @@ from playlist_pipeline.config import TUNABLE, BaselinesConfig, Config, ConfigErr
 from playlist_pipeline.evaluation.baselines import MAKERS, Ranker, TrainingPlaylists
 from playlist_pipeline.evaluation.cases import CasesByProtocol, cases_to_table
 from playlist_pipeline.evaluation.rankings import measure_lists, rank_lists
+from playlist_pipeline.evaluation.results import ResultStore
 from playlist_pipeline.fingerprint import code_fingerprint, fingerprint_of
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Trial:
         return float(np.mean(list(self.scores.values())))
 
 
-class TrialStore:
+class TrialStore(ResultStore[Trial]):
     """Finished trials as files, one for each, so that they are not repeated.
 
     Args:
@@ -65,21 +66,7 @@ class TrialStore:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-
-    def load(self, key: str) -> Trial | None:
-        """Return the trial with this key; None if there is none, or its file is damaged."""
-        try:
-            return Trial(**json.loads((self._path / f"{key}.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def save(self, key: str, trial: Trial) -> None:
-        """Write a trial, whole or not at all."""
-        self._path.mkdir(parents=True, exist_ok=True)
-        temporary = self._path / f"{key}.json.tmp"
-        temporary.write_text(json.dumps(dataclasses.asdict(trial)), encoding="utf-8")
-        temporary.replace(self._path / f"{key}.json")
+        super().__init__(path, Trial)
 
 
 def tune_systems(

@@ -175,24 +175,32 @@ def find_gbce_beta(num_negatives: int, num_candidates: int, calibration: float) 
     return 1.0 - calibration * (1.0 - alpha)
 
 
-def gbce_loss(label_scores: jax.Array, scores: jax.Array, is_label: jax.Array, *, beta: float) -> jax.Array:
+def gbce_loss(
+    label_scores: jax.Array, scores: jax.Array, is_label: jax.Array, *, beta: float, shift: float = 0.0
+) -> jax.Array:
     """Return the generalised binary cross-entropy of gSASRec (Petrov & Macdonald, RecSys 2023).
 
     -1/(k+1) [log sigma(s)^beta + sum over k negatives of log(1 - sigma(s_j))]. As log sigma^beta = beta log sigma, it
     is binary cross-entropy whose positive counts beta times. Negatives that are the label are left out of sum and k.
+
+    All logits are shifted by a constant first, which changes no ranking. At a label probability p and uniform
+    negatives among n candidates the loss is smallest at s + shift = log(beta n p / k): with shift = log(beta / k) that
+    is s = log(n p), a logit of the softmax. Without the shift, logits that start around zero make all negatives
+    likely, and the first steps do little but push all tracks away.
 
     Args:
         label_scores: float32 [B, T].
         scores: float32 [B, T, S].
         is_label: bool [B, T, S], ``negatives == labels[..., None]``.
         beta: From ``find_gbce_beta``, or given.
+        shift: Added to all logits; 0 as published.
 
     Returns:
         float32 [B, T].
     """
-    negatives = jnp.sum(jax.nn.softplus(scores), axis=-1, where=~is_label)  # softplus(s) = -log(1 - sigma(s))
+    negatives = jnp.sum(jax.nn.softplus(scores + shift), axis=-1, where=~is_label)  # softplus(s) = -log(1 - sigma(s))
     count = jnp.sum(~is_label, axis=-1)
-    return (beta * jax.nn.softplus(-label_scores) + negatives) / (count + 1.0)
+    return (beta * jax.nn.softplus(-label_scores - shift) + negatives) / (count + 1.0)
 
 
 def full_softmax_loss(

@@ -90,6 +90,7 @@ def train_model(
     train_config: TrainConfig,
     checkpoints: CheckpointStore,
     should_stop: Callable[[], bool] | None = None,
+    should_end: Callable[[], bool] | None = None,
     progress: bool = True,
 ) -> TrainResult:
     """Train a transformer, go on with an interrupted training, or return a finished one.
@@ -107,6 +108,7 @@ def train_model(
         train_config: The recipe.
         checkpoints: Where checkpoints are kept.
         should_stop: Asked after each step; true stops as SIGTERM does.
+        should_end: Asked after each step; true ends the training there, and its weights are the result.
         progress: Show a progress bar where there is a terminal.
 
     Returns:
@@ -132,6 +134,7 @@ def train_model(
             train_config=train_config,
             checkpoints=checkpoints,
             should_stop=lambda: signal_received() or (should_stop is not None and should_stop()),
+            should_end=should_end or (lambda: False),
             progress=progress,
         )
         if signal_received():
@@ -149,6 +152,7 @@ def _train_or_resume(
     train_config: TrainConfig,
     checkpoints: CheckpointStore,
     should_stop: Callable[[], bool],
+    should_end: Callable[[], bool],
     progress: bool,
 ) -> TrainResult:
     """Do what ``train_model`` says, without its signal handlers."""
@@ -177,8 +181,8 @@ def _train_or_resume(
                 recipe, training, vocabulary, artists=side_information.artists if side_information else None
             )
         )
-        if run.finished is not None and int(state.step) == total_steps:
-            logger.info("training %s is finished (%d steps): skipped", run.folder.name, total_steps)
+        if run.finished is not None and int(state.step) == run.finished["steps"]:
+            logger.info("training %s is finished (%d steps): skipped", run.folder.name, run.finished["steps"])
         else:
             if run.finished is not None:
                 logger.warning("training %s was finished, but its last checkpoint is gone", run.folder.name)
@@ -191,6 +195,7 @@ def _train_or_resume(
                 config=train_config,
                 total_steps=total_steps,
                 should_stop=should_stop,
+                should_end=should_end,
                 progress=progress,
             )
             summary = summarise_history(load_history(run.history_path))
@@ -200,7 +205,7 @@ def _train_or_resume(
                     "%d of %d steps had a loss or gradient that is not finite and changed nothing; "
                     "if they are many, lower train.learning_rate",
                     summary["skipped_steps"],
-                    total_steps,
+                    summary["steps"],
                 )
         loaded = LoadedModel(
             model=recipe.extract_model(state),
@@ -222,9 +227,10 @@ def run_steps(
     config: TrainConfig,
     total_steps: int,
     should_stop: Callable[[], bool],
+    should_end: Callable[[], bool],
     progress: bool,
 ) -> TrainState:
-    """Take the steps from ``state.step`` to ``total_steps``, and return the state after the last.
+    """Take the steps from ``state.step`` to ``total_steps`` or until ``should_end``; return the state after the last.
 
     Args:
         state: Where to go on.
@@ -235,6 +241,7 @@ def run_steps(
         config: The recipe.
         total_steps: When to end.
         should_stop: Asked after each step.
+        should_end: Asked after each step; true makes it the last.
         progress: Show a progress bar where there is a terminal.
 
     Raises:
@@ -258,14 +265,15 @@ def run_steps(
     ):
         for step in range(first_step + 1, total_steps + 1):
             state, metrics = steps.train(state, next(batches))
+            ending = step == total_steps or is_true_anywhere(should_end())
             validation_loss = None
-            if len(validation_batches) and (step % config.validate_every == 0 or step == total_steps):
+            if len(validation_batches) and (step % config.validate_every == 0 or ending):
                 batch = validation_batches[step // config.validate_every]
                 validation_loss = steps.evaluate(state, batch, jax.random.fold_in(validation_key, step))
             pending.append(PendingRow(step, metrics, validation_loss))
 
-            stopping = step < total_steps and is_true_anywhere(should_stop())
-            saving = stopping or step == total_steps or step % config.checkpoint_every == 0
+            stopping = not ending and is_true_anywhere(should_stop())
+            saving = stopping or ending or step % config.checkpoint_every == 0
             while len(pending) > (0 if saving else STEPS_IN_FLIGHT):
                 # The host waits here for the device: for an earlier step than the one just started, unless it saves.
                 row = read_row(pending.pop(0), schedule=schedule)
@@ -283,6 +291,8 @@ def run_steps(
                     f"training stopped at step {step} of {total_steps} and saved a checkpoint: "
                     "run the same command again to resume"
                 )
+            if ending:
+                break
     return state
 
 

@@ -3,6 +3,7 @@
 Shape letters: B playlists, T context_length, D embed_dim, S negatives.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -78,6 +79,11 @@ def ask(batch: Batch, *, causal: bool) -> Questions:
     return Questions(inputs, visible, num_given, labels, mask)
 
 
+def find_gbce_shift(config: TrainConfig, beta: float) -> float:
+    """Return what ``gbce_loss`` adds to the logits: ``gbce_shift``, or log(beta / num_negatives) if it is null."""
+    return math.log(beta / config.num_negatives) if config.gbce_shift is None else config.gbce_shift
+
+
 def draw_negatives(
     key: jax.Array, labels: jax.Array, sampler: NegativeSampler, *, num_negatives: int, share: bool
 ) -> Negatives:
@@ -139,7 +145,7 @@ def compute_losses(
     if config.loss == "gbce":
         candidates = count_candidates(vocabulary_size)
         beta = config.gbce_beta or find_gbce_beta(config.num_negatives, candidates, config.gbce_calibration)
-        return gbce_loss(label_scores, scores, is_label, beta=beta)
+        return gbce_loss(label_scores, scores, is_label, beta=beta, shift=find_gbce_shift(config, beta))
     return sampled_softmax_loss(
         label_scores,
         scores,

@@ -1,0 +1,58 @@
+"""``StudyRunsDataset``: a handle on the finished runs of the study."""
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset, DatasetError
+
+
+class StudyRunsDataset(AbstractDataset[NoReturn, Any]):
+    """``StudyRunsDataset`` loads a ``StudyStore``, through which the study keeps runs and finds them again.
+
+    Example usage for the YAML API:
+
+    ```yaml
+    study_store:
+      type: playlist_pipeline.datasets.StudyRunsDataset
+      filepath: data/06_models/study_runs
+    ```
+
+    Example usage for the Python API:
+
+    ```python
+    from playlist_pipeline.datasets import StudyRunsDataset
+
+    store = StudyRunsDataset(filepath="data/06_models/study_runs").load()
+    ```
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Make the dataset.
+
+        Args:
+            filepath: The folder.
+            metadata: Ignored by Kedro; read by plugins.
+        """
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Any:
+        """Return the ``playlist_pipeline.evaluation.study.runs.StudyStore`` of the folder."""
+        # The study stands on JAX, and Kedro imports this module on every command.
+        from playlist_pipeline.evaluation.study.runs import StudyStore  # noqa: PLC0415
+
+        return StudyStore(self._filepath)
+
+    def save(self, data: NoReturn) -> NoReturn:
+        """Refuse: runs are saved through the handle, while the study goes on."""
+        raise DatasetError("runs are saved through the handle that load() returns")
+
+    def fingerprint(self) -> str:
+        """Return a constant: runs are the study's own memory and change no result."""
+        return "study runs"
+
+    def _exists(self) -> bool:
+        return self._filepath.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
