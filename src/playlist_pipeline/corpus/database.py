@@ -126,6 +126,14 @@ class Database:
             found.update((row[0], TrackRow(*row)) for row in self._query(_SELECT_TRACKS + where, some))
         return [found[uri] for uri in wanted if uri in found]
 
+    def tracks_by_artist_of(self, uri: str, limit: int = 50) -> list[TrackRow]:
+        """Return the tracks of the artist whom the track with this URI is by, the most frequent first."""
+        where = (
+            "WHERE track_id IN (SELECT t.track_id FROM tracks given JOIN tracks t ON t.artist_id = given.artist_id "
+            "WHERE given.uri = ?)"
+        )
+        return [TrackRow(*row) for row in self._query(_SELECT_TRACKS + where + _POPULAR_FIRST, (_clean(uri), limit))]
+
     def tracks_by_artist_title(self, artist: str, title: str, limit: int = 50) -> list[TrackRow]:
         """Return the tracks with exactly this artist and title (see ``fold_name``), the most frequent first."""
         keys = (fold_name(_clean(artist)), fold_name(_clean(title)))

@@ -24,6 +24,7 @@ VOCABULARY_SCHEMA = pa.schema(
 )
 
 ROWS_AT_A_TIME = 1 << 22
+FIRST_STAND_IN = -2  # -1 is padding
 
 
 def iter_memberships(
@@ -200,3 +201,30 @@ class Vocabulary:
         """
         found = pc.index_in(tracks["uri"], value_set=self._uris.slice(len(SPECIALS)))
         return (pc.fill_null(found, UNK - len(SPECIALS)).to_numpy() + len(SPECIALS)).astype(np.int32)
+
+    def seeds_of(self, tracks: pa.Table) -> np.ndarray:
+        """Return each track's token as a seed: int32[num_tracks].
+
+        That of a track without a token is ``stand_in_for`` the most frequent track of its artist, or ``UNK`` if the
+        artist has none. To what looks only for tokens from ``SPECIALS`` on, both are unknown tracks.
+
+        Args:
+            tracks: Table with ``uri`` and ``artist_id``; row i is track_id i.
+        """
+        tokens, artists = self.tokens_of(tracks), tracks["artist_id"].to_numpy()
+        known = tokens != UNK
+        # Tokens are in the order of falling count.
+        best = np.full(int(artists.max(initial=0)) + 1, len(self), np.int32)
+        np.minimum.at(best, artists[known], tokens[known])
+        stand_ins = best[artists]
+        return np.where(known, tokens, np.where(stand_ins < len(self), stand_in_for(stand_ins), UNK)).astype(np.int32)
+
+
+def stand_in_for(tokens: np.ndarray) -> np.ndarray:
+    """Return the seed tokens, -2 and below, of unknown tracks that the tracks ``tokens`` of their artists stand for."""
+    return FIRST_STAND_IN - tokens
+
+
+def read_stand_ins(seeds: np.ndarray) -> np.ndarray:
+    """Return seed tokens with the tracks that stand in for unknown ones in their place."""
+    return np.where(seeds <= FIRST_STAND_IN, FIRST_STAND_IN - seeds, seeds)

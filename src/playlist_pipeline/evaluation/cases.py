@@ -35,7 +35,8 @@ class TestCases:
         playlist_ids: int32 [n], rising.
         pids: int32 [n].
         titles: n titles, None where it is not given.
-        seeds: Tokens of the given tracks, in the order of the playlist; ``<unk>`` where the vocabulary lacks one.
+        seeds: Tokens of the given tracks, in the order of the playlist; where the vocabulary lacks one, ``<unk>`` or a
+            stand-in, see ``Vocabulary.seeds_of``.
         truth: Tokens of the known withheld tracks, in the order of the playlist.
         num_truth: Withheld tracks, unknown ones included, int32 [n].
         truth_artists: Artist ids of all withheld tracks, unknown ones included, each artist once, rising.

@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from playlist_pipeline.corpus.vocabulary import EOP, START
+from playlist_pipeline.corpus.vocabulary import EOP, START, read_stand_ins
 from playlist_pipeline.generation.search import PADDING, pad_rows, round_up, top_k
 from playlist_pipeline.model.transformer import Transformer
 
@@ -60,7 +60,7 @@ def frame_prompts(rows: Sequence[np.ndarray], context_length: int) -> tuple[np.n
     Returns:
         Tokens int32 ``[B, context_length]``, filled up with ``<eop>``, and int32 ``[B]``, the last position in use.
     """
-    prompts = [np.append(START, row[max(0, len(row) - context_length + 1) :]) for row in rows]
+    prompts = [np.append(START, read_stand_ins(row[max(0, len(row) - context_length + 1) :])) for row in rows]
     last = np.array([len(prompt) - 1 for prompt in prompts], np.int32)
     return pad_rows(prompts, context_length, fill=EOP), last
 
@@ -72,7 +72,8 @@ def rank_tracks(
 
     Args:
         model: The transformer.
-        rows: int32 ``[n_i]`` tokens of each playlist, ``<unk>`` allowed.
+        rows: int32 ``[n_i]`` tokens of each playlist, ``<unk>`` and stand-ins allowed; a stand-in is read as the track
+            that it names, which may be recommended.
         k: How many tracks are wanted.
         batch_size: Playlists that the transformer reads at a time; the last batch is filled up, so that one shape is
             compiled.
@@ -81,7 +82,8 @@ def rank_tracks(
         Tokens int32 ``[n, k]``, best first, filled up with -1, and their logits float32 ``[n, k]``.
     """
     hidden = encode_rows(model, rows, batch_size=batch_size)
-    exclude = pad_rows(list(rows), round_up(max(map(len, rows), default=0)))
+    known = [row[row >= 0] for row in map(np.asarray, rows)]
+    exclude = pad_rows(known, round_up(max(map(len, known), default=0)))
     logits, tokens = top_k(hidden, model.scoring.table[...], k, exclude)
     return np.asarray(tokens), np.asarray(logits)
 

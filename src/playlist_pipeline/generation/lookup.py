@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from playlist_pipeline.corpus.database import Database, TrackRow, fold_name
-from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary
+from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary, stand_in_for
 from playlist_pipeline.errors import UserError
 
 MAX_CANDIDATES = 10
@@ -50,6 +50,8 @@ class ResolvedSeed:
         name: Its name, as the artist and the album None where no catalog knows the track.
         artist: Its artist's name.
         album: Its album's name.
+        stand_in: Token of the most frequent track of the same artist, which the model gets in place of an unknown
+            track; None if there is none.
     """
 
     given: str
@@ -58,6 +60,7 @@ class ResolvedSeed:
     name: str | None
     artist: str | None
     album: str | None
+    stand_in: int | None = None
 
     @property
     def known(self) -> bool:
@@ -79,8 +82,11 @@ class ResolvedSeeds:
 
     @property
     def tokens(self) -> np.ndarray:
-        """Their tokens, int32 ``[n]``, ``<unk>`` for unknown ones."""
-        return np.array([seed.token for seed in self.seeds], np.int32)
+        """Their tokens as seeds, int32 ``[n]``: see ``Vocabulary.seeds_of``."""
+        tokens = [
+            seed.token if seed.stand_in is None else stand_in_for(np.asarray(seed.stand_in)) for seed in self.seeds
+        ]
+        return np.array(tokens, np.int32)
 
     @property
     def unknown(self) -> tuple[ResolvedSeed, ...]:
@@ -127,16 +133,25 @@ def resolve_seeds(
     rows = {row.uri: row for row in database.tracks(list(uris))} if database else {}
     tokens = vocabulary.encode(list(uris))
     resolved = (
-        _describe_seed(given, uri, int(token), rows) for (uri, given), token in zip(uris.items(), tokens, strict=True)
+        _describe_seed(given, uri, int(token), rows, _find_stand_in(uri, int(token), database, vocabulary))
+        for (uri, given), token in zip(uris.items(), tokens, strict=True)
     )
     return ResolvedSeeds(tuple(resolved), tuple(notes))
 
 
-def _describe_seed(given: str, uri: str, token: int, rows: dict[str, TrackRow]) -> ResolvedSeed:
+def _find_stand_in(uri: str, token: int, database: Database | None, vocabulary: Vocabulary) -> int | None:
+    """Return the token of the most frequent track of an unknown track's artist, if there is one."""
+    if token != UNK or database is None:
+        return None
+    tokens = vocabulary.encode([row.uri for row in database.tracks_by_artist_of(uri, limit=1)])
+    return int(tokens[0]) if len(tokens) and tokens[0] != UNK else None
+
+
+def _describe_seed(given: str, uri: str, token: int, rows: dict[str, TrackRow], stand_in: int | None) -> ResolvedSeed:
     row = rows.get(uri)
     if row is None:
         return ResolvedSeed(given, uri, token, None, None, None)
-    return ResolvedSeed(given, uri, token, row.name, row.artist, row.album)
+    return ResolvedSeed(given, uri, token, row.name, row.artist, row.album, stand_in)
 
 
 def parse_uri(given: str, label: str, vocabulary: Vocabulary) -> str | None:

@@ -56,7 +56,7 @@ def build_test_cases(
     Raises:
         UserError: A protocol finds no playlist.
     """
-    read = read_part(playlists, memberships, tracks, splits, vocabulary, part)
+    read = read_part(playlists, memberships, tracks, splits, vocabulary, part, stand_ins=True)
     builders: dict[str, Callable[[], tuple[dict[str, TestCases], dict[str, int]]]] = {
         FIRST_K: lambda: first_k.build_cases(read, config),
         CHALLENGE: lambda: challenge.build_cases(read, config),

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary, count_training_tracks
+from playlist_pipeline.corpus.vocabulary import SPECIALS, Vocabulary, count_training_tracks
 from playlist_pipeline.evaluation.cases import TestCases
 from playlist_pipeline.evaluation.ragged import RaggedArray
 
@@ -21,7 +21,7 @@ class PartPlaylists:
         playlist_ids: int32 [p], rising.
         pids: int32 [p].
         titles: p names; None where it is blank.
-        tokens: Each playlist's tokens; ``<unk>`` where the vocabulary lacks the track.
+        tokens: Each playlist's tokens; where the vocabulary lacks the track, ``<unk>`` or a stand-in.
         artists: Artist ids of the same tracks.
         in_training: bool, whether each of these tracks occurs in the training part.
     """
@@ -44,7 +44,14 @@ class PartPlaylists:
 
 
 def read_part(
-    playlists: pa.Table, memberships: pa.Table, tracks: pa.Table, splits: pa.Table, vocabulary: Vocabulary, part: str
+    playlists: pa.Table,
+    memberships: pa.Table,
+    tracks: pa.Table,
+    splits: pa.Table,
+    vocabulary: Vocabulary,
+    part: str,
+    *,
+    stand_ins: bool = False,
 ) -> PartPlaylists:
     """Read the playlists of a part.
 
@@ -55,7 +62,9 @@ def read_part(
         splits: playlist_id, pid, split.
         vocabulary: Gives the tokens.
         part: One of the splits.
+        stand_ins: Let tracks of their artists stand in for unknown tracks, see ``Vocabulary.seeds_of``.
     """
+    tokens = vocabulary.seeds_of(tracks) if stand_ins else vocabulary.tokens_of(tracks)
     chosen = splits.filter(pc.field("split") == part).sort_by("playlist_id")
     playlist_ids = chosen["playlist_id"].to_numpy()
     rows, track_ids = _find_unique_tracks(memberships, playlist_ids)
@@ -67,7 +76,7 @@ def read_part(
         playlist_ids=playlist_ids,
         pids=chosen["pid"].to_numpy(),
         titles=[name if name and name.strip() else None for name in names],
-        tokens=RaggedArray.from_lengths(vocabulary.tokens_of(tracks)[track_ids], lengths),
+        tokens=RaggedArray.from_lengths(tokens[track_ids], lengths),
         artists=RaggedArray.from_lengths(artist_ids[track_ids], lengths),
         in_training=count_training_tracks(memberships, tracks.num_rows, splits)[track_ids] > 0,
     )
@@ -129,7 +138,7 @@ def cut_playlists(
         pids=playlists.pids[chosen],
         titles=[playlists.titles[index] if give_titles else None for index in chosen.tolist()],
         seeds=gather(tokens, is_seed),
-        truth=gather(tokens, ~is_seed & (tokens.values != UNK)),
+        truth=gather(tokens, ~is_seed & (tokens.values >= len(SPECIALS))),
         num_truth=np.bincount(rows[~is_seed], minlength=len(chosen)).astype(np.int32),
         truth_artists=RaggedArray.from_lengths(pairs[1], np.bincount(pairs[0], minlength=len(chosen))),
     )

@@ -9,11 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from playlist_pipeline.corpus.vocabulary import SPECIALS
+from playlist_pipeline.corpus.vocabulary import SPECIALS, read_stand_ins
 from playlist_pipeline.generation.reranking.first_stage import SCORERS, FirstStage, Scores
 
 # How much each scorer, its artists and popularity count for what is a candidate at all.
-CANDIDATE_WEIGHTS = {"transformer": 3.0, "playlists": 2.0, "title_characters": 0.75, "title_words": 0.75}
+CANDIDATE_WEIGHTS = {
+    "transformer": 3.0,
+    "playlists": 2.0,
+    "title_characters": 0.75,
+    "title_words": 0.75,
+    "title_transformer": 0.75,
+}
 POPULARITY_WEIGHT = 0.3
 ARTIST_WEIGHT = 0.3
 SMALLEST_SCORE = 1e-3  # scores enter as logarithms too
@@ -64,6 +70,7 @@ def describe_candidates(
         titles: Their titles; None where there is none.
         num_candidates: C, if the vocabulary is larger.
     """
+    seeds = [np.asarray(given) for given in seeds]
     scores = stage.score(seeds, titles)
     tokens, is_valid = _choose(stage, scores, seeds, num_candidates)
     artist = stage.artists.of_token[tokens]  # [n, C]
@@ -83,7 +90,7 @@ def _choose(
     total += ARTIST_WEIGHT * scores.artists["playlists"][:, stage.artists.of_token]
     total[:, (stage.counts == 0) | (np.arange(len(stage.counts)) < len(SPECIALS))] = -np.inf
     for row, given in zip(total, seeds, strict=True):
-        row[given] = -np.inf
+        row[given[given >= 0]] = -np.inf
     count = min(num_candidates, total.shape[1])
     tokens = np.sort(np.argpartition(-total, count - 1, axis=1)[:, :count], axis=1).astype(np.int32)
     return tokens, np.isfinite(np.take_along_axis(total, tokens, axis=1))
@@ -110,7 +117,9 @@ def _describe_artists(
     known = artist > 0
     same = np.take_along_axis(_count_seed_artists(stage, seeds).toarray(), artist, axis=1) * known
     num_seeds = np.array([max(len(given), 1) for given in seeds])[:, None]
-    last = np.array([stage.artists.of_token[given[-1]] if len(given) else 0 for given in seeds])[:, None]
+    last = np.array([stage.artists.of_token[read_stand_ins(given[-1])] if len(given) else 0 for given in seeds])[
+        :, None
+    ]
     named = np.zeros((len(seeds), len(stage.artists.names)), np.float32)
     for row, title in zip(named, titles, strict=True):
         for number, share in stage.find_artists(title):
@@ -128,9 +137,10 @@ def _describe_artists(
 
 
 def _count_seed_artists(stage: FirstStage, seeds: Sequence[np.ndarray]) -> sp.csr_matrix:
-    """Count the seeds by each artist, float32 [n, A]; artist 0 counts unknown seeds."""
+    """Count the seeds by each artist, float32 [n, A]; artist 0 counts those without one."""
     lengths = [len(given) for given in seeds]
-    numbers = stage.artists.of_token[np.concatenate([np.empty(0, np.int32), *seeds]).astype(np.int64)]
+    tokens = read_stand_ins(np.concatenate([np.empty(0, np.int32), *seeds]).astype(np.int64))
+    numbers = stage.artists.of_token[tokens]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     matrix = sp.csr_matrix(
         (np.ones(len(numbers), np.float32), numbers, offsets), shape=(len(seeds), len(stage.artists.names))
@@ -144,7 +154,7 @@ def _describe_playlists(stage: FirstStage, scores: Scores, seeds: Sequence[np.nd
     by_artist = _count_seed_artists(stage, seeds)[:, 1:]
     rows = []
     for row, given in enumerate(seeds):
-        known = given[stage.counts[given] > 0]
+        known = given[(given >= 0) & (stage.counts[given] > 0)]
         num_seeds = max(len(given), 1)
         of_artists = by_artist.data[by_artist.indptr[row] : by_artist.indptr[row + 1]]
         rows.append(

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from playlist_pipeline.corpus.sequences import PackedSequences
-from playlist_pipeline.corpus.vocabulary import SPECIALS
+from playlist_pipeline.corpus.vocabulary import SPECIALS, read_stand_ins
 from playlist_pipeline.evaluation.baselines.neighbours import TitleIndex, normalise_title
 from playlist_pipeline.evaluation.baselines.ranking import (
     build_seed_matrix,
@@ -20,7 +20,7 @@ from playlist_pipeline.evaluation.baselines.ranking import (
 from playlist_pipeline.generation.decode import encode_rows
 from playlist_pipeline.model.transformer import Transformer
 
-SCORERS = ("transformer", "playlists", "title_characters", "title_words")
+SCORERS = ("transformer", "playlists", "title_characters", "title_words", "title_transformer")
 MAX_NGRAM = {"title_characters": 4, "title_words": 1}
 TITLE_NEIGHBOURS = 1000
 SEED_DAMPING = 0.44  # of a seed's weight by its count, as in playlist-kNN
@@ -61,9 +61,10 @@ class FirstStage:
     ``transformer``: logits, standardised over the vocabulary. ``playlists``: of the playlists that hold a seed; with
     c_t the count of track t and |p| a playlist's tracks, playlist p weighs ``sum over seeds t in p of 1 / ((c_t -
     1)^0.44 + 1) / |p|^0.5`` and gives that to its tracks. ``title_characters`` and ``title_words``: of the playlists
-    with similar titles, see ``TitleIndex``; they weigh similarity / |p|^0.5. An artist's score is that of the playlists
-    times the root of the tracks that they hold of the artist; by the transformer, that of the mean of the artist's
-    tracks.
+    with similar titles, see ``TitleIndex``; they weigh similarity / |p|^0.5. ``title_transformer``: of the sum of the
+    transformer's hidden states after those playlists, weighted by similarity. An artist's score is that of the
+    playlists times the root of the tracks that they hold of the artist; by the transformer, that of the mean of the
+    artist's tracks.
 
     Attributes:
         counts: Playlists that hold each track, float32 [V].
@@ -106,6 +107,8 @@ class FirstStage:
         self._memberships, self._damped_memberships = memberships, (damping @ memberships).tocsr()
         self._held, self._damped_held = held.sqrt().tocsr(), (damping @ held.sqrt()).tocsr()
         self._titles = {name: TitleIndex(titles, max_ngram=size) for name, size in MAX_NGRAM.items()}
+        playlists = [sequences[number] for number in range(len(sequences))]
+        self._hidden = encode_rows(model, playlists, batch_size=batch_size)  # [P, D]
         self._table = np.asarray(model.scoring.table[:vocabulary_size], np.float32)
         self._artist_vectors = (by_artist.T @ (self._table * self.counts[:, None])) / np.maximum(self.artist_counts, 1)[
             :, None
@@ -127,22 +130,22 @@ class FirstStage:
         """
         tracks: dict[str, np.ndarray] = {}
         artists: dict[str, np.ndarray] = {}
-        hidden = encode_rows(self._model, seeds, batch_size=self._batch_size)
-        tracks["transformer"], artists["transformer"] = hidden @ self._table.T, hidden @ self._artist_vectors.T
-        center, spread = tracks["transformer"].mean(axis=1), tracks["transformer"].std(axis=1)
-        for of in (tracks, artists):
-            of["transformer"] = (of["transformer"] - center[:, None]) / np.maximum(spread, 1e-9)[:, None]
-        rows, tokens = flatten_seeds(seeds)
+        hidden = {"transformer": encode_rows(self._model, seeds, batch_size=self._batch_size)}
+        rows, tokens = flatten_seeds([read_stand_ins(np.asarray(given)) for given in seeds])
         given = build_seed_matrix(rows, tokens, len(seeds), len(self.counts))
         given.data *= self._seed_weights[given.indices]
         tracks["playlists"], artists["playlists"] = self._spread(
             given.astype(np.float32) @ self._holders, self._memberships, self._held
         )
+        similar = sp.csr_matrix((len(seeds), len(self._hidden)), dtype=np.float32)
         for name, index in self._titles.items():
-            weights = sp.vstack([block for _, block in index.weigh_playlists(titles, TITLE_NEIGHBOURS)], format="csr")
-            tracks[name], artists[name] = self._spread(
-                weights.astype(np.float32), self._damped_memberships, self._damped_held
-            )
+            blocks = [block for _, block in index.weigh_playlists(titles, TITLE_NEIGHBOURS)]
+            weights = sp.vstack(blocks, format="csr").astype(np.float32)
+            tracks[name], artists[name] = self._spread(weights, self._damped_memberships, self._damped_held)
+            similar += weights
+        hidden["title_transformer"] = similar @ self._hidden
+        for name, states in hidden.items():
+            tracks[name], artists[name] = self._multiply(states)
         highest = {name: np.maximum(scores.max(axis=1), 1e-9) for name, scores in tracks.items()}
         return Scores(
             tracks={name: np.maximum(scores / highest[name][:, None], -1) for name, scores in tracks.items()},
@@ -152,6 +155,12 @@ class FirstStage:
             },
             highest=highest,
         )
+
+    def _multiply(self, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the logits [n, V] and [n, A] of hidden states [n, D], standardised over the vocabulary."""
+        logits = hidden @ self._table.T
+        center, spread = logits.mean(axis=1, keepdims=True), np.maximum(logits.std(axis=1, keepdims=True), 1e-9)
+        return (logits - center) / spread, (hidden @ self._artist_vectors.T - center) / spread
 
     @staticmethod
     def _spread(weights: sp.csr_matrix, tracks: sp.csr_matrix, artists: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from flax import nnx
 from playlist_pipeline.config import ModelConfig, RerankConfig, TrainConfig
 from playlist_pipeline.corpus.sequences import PackedSequences
 from playlist_pipeline.corpus.side_information import SideInformation
-from playlist_pipeline.corpus.vocabulary import SPECIALS, UNK
+from playlist_pipeline.corpus.vocabulary import SPECIALS, UNK, stand_in_for
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.evaluation.baselines import TrainingPlaylists
 from playlist_pipeline.evaluation.baselines.neighbours import normalise_title
@@ -217,7 +217,7 @@ def make_examples(data: TrainingPlaylists, make_model: MakeModel, artists: Artis
         seen, unseen = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
         stage = fit_first_stage(data, seen, make_model, artists)
         chosen = unseen[: max(1, round(share * len(unseen)))]
-        cuts = list(_cut_playlists(data, chosen, stage.counts, config.title_rate, generator))
+        cuts = list(_cut_playlists(data, chosen, stage, config.title_rate, generator))
         logger.info("second stage: fold %d of %d, %d playlists", fold + 1, config.num_folds, len(cuts))
         for start in range(0, len(cuts), PLAYLISTS_AT_A_TIME):
             parts.append(_describe(stage, cuts[start : start + PLAYLISTS_AT_A_TIME], config.num_candidates))
@@ -249,11 +249,15 @@ def take_playlists(sequences: PackedSequences, rows: np.ndarray) -> PackedSequen
 def _cut_playlists(
     data: TrainingPlaylists,
     rows: np.ndarray,
-    counts: np.ndarray,
+    stage: FirstStage,
     title_rate: float,
     generator: np.random.Generator,
 ) -> Iterator[Cut]:
-    """Cut each playlist that is long enough after a drawn number of unique tracks."""
+    """Cut each playlist that is long enough after a drawn number of unique tracks.
+
+    Tracks that the first stage has not seen become what they are for new playlists, see ``Vocabulary.seeds_of``.
+    """
+    seed_of = _find_seeds(stage)
     for row in rows.tolist():
         tokens = data.sequences[row]
         is_first = np.zeros(len(tokens), bool)
@@ -264,8 +268,21 @@ def _cut_playlists(
         number = int(generator.choice(NUM_SEEDS, p=SEED_RATES))
         number = number if number <= most else int(generator.integers(0, most + 1))
         title = (data.titles or [])[row] if generator.random() < title_rate or number == 0 else None
-        tokens = np.where(counts[tokens] > 0, tokens, UNK).astype(np.int32)
+        tokens = seed_of[tokens]
         yield Cut(tokens[:number], tokens[number:], title)
+
+
+def _find_seeds(stage: FirstStage) -> np.ndarray:
+    """Return each token as the first stage should get it as a seed, int32 [V]."""
+    tokens = np.arange(len(stage.counts), dtype=np.int32)
+    artists = stage.artists.of_token
+    rising = np.argsort(stage.counts, kind="stable")
+    most_frequent = np.zeros(len(stage.artists.names), np.int32)
+    most_frequent[artists[rising]] = rising  # the last one stays
+    stand_in = most_frequent[artists]
+    has_one = (artists > 0) & (stage.counts[stand_in] > 0)
+    unseen = np.where(has_one, stand_in_for(stand_in), UNK)
+    return np.where((stage.counts > 0) | (tokens < len(SPECIALS)), tokens, unseen).astype(np.int32)
 
 
 def _describe(stage: FirstStage, cuts: Sequence[Cut], num_candidates: int) -> Examples:
