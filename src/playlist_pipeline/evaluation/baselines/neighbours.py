@@ -218,12 +218,15 @@ class TitleIndex:
         Yields:
             First row and the next rows' weights, float64 [some, P].
         """
-        asked = self._weigh(self._count_ngrams([normalise_title(title or "") for title in titles]))
-        for first, similarity in multiply_in_blocks(asked, self._titles):
+        for first, similarity in multiply_in_blocks(self.weigh_ngrams(titles), self._titles):
             nearest = keep_largest(similarity, num_neighbours)
             nearest.data **= power
             for middle, weights in multiply_in_blocks(nearest, self._playlists_of):
                 yield first + middle, weights
+
+    def weigh_ngrams(self, titles: Sequence[str | None]) -> sp.csr_matrix:
+        """Return the weights of the n-grams of titles, float64 [n, G]: rows of length 1, or empty."""
+        return self._weigh(self._count_ngrams([normalise_title(title or "") for title in titles]))
 
     def _count_ngrams(self, titles: Sequence[str]) -> sp.csr_matrix:
         """Count the known n-grams of normalised titles, float64 [len(titles), G]."""

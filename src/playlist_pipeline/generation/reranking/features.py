@@ -18,7 +18,7 @@ CANDIDATE_WEIGHTS = {
     "playlists": 2.0,
     "title_characters": 0.75,
     "title_words": 0.75,
-    "title_transformer": 0.75,
+    "title_transformer": 1.5,
 }
 POPULARITY_WEIGHT = 0.3
 ARTIST_WEIGHT = 0.3

@@ -25,6 +25,8 @@ MAX_NGRAM = {"title_characters": 4, "title_words": 1}
 TITLE_NEIGHBOURS = 1000
 SEED_DAMPING = 0.44  # of a seed's weight by its count, as in playlist-kNN
 LENGTH_DAMPING = 0.5
+TITLE_RIDGE = 3.0
+RIDGE_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +63,10 @@ class FirstStage:
     ``transformer``: logits, standardised over the vocabulary. ``playlists``: of the playlists that hold a seed; with
     c_t the count of track t and |p| a playlist's tracks, playlist p weighs ``sum over seeds t in p of 1 / ((c_t -
     1)^0.44 + 1) / |p|^0.5`` and gives that to its tracks. ``title_characters`` and ``title_words``: of the playlists
-    with similar titles, see ``TitleIndex``; they weigh similarity / |p|^0.5. ``title_transformer``: of the sum of the
-    transformer's hidden states after those playlists, weighted by similarity. An artist's score is that of the
-    playlists times the root of the tracks that they hold of the artist; by the transformer, that of the mean of the
-    artist's tracks.
+    with similar titles, see ``TitleIndex``; they weigh similarity / |p|^0.5. ``title_transformer``: logits of the
+    hidden state that a ridge regression expects of the title's n-grams, learned from the transformer's hidden states
+    after the training playlists. An artist's score is that of the playlists times the root of the tracks that they hold
+    of the artist; by the transformer, that of the mean of the artist's tracks.
 
     Attributes:
         counts: Playlists that hold each track, float32 [V].
@@ -108,7 +110,12 @@ class FirstStage:
         self._held, self._damped_held = held.sqrt().tocsr(), (damping @ held.sqrt()).tocsr()
         self._titles = {name: TitleIndex(titles, max_ngram=size) for name, size in MAX_NGRAM.items()}
         playlists = [sequences[number] for number in range(len(sequences))]
-        self._hidden = encode_rows(model, playlists, batch_size=batch_size)  # [P, D]
+        hidden = encode_rows(model, playlists, batch_size=batch_size)  # [P, D]
+        self._mean_hidden = hidden.mean(axis=0)
+        self._hidden_of = {
+            name: solve_ridge(index.weigh_ngrams(titles), hidden - self._mean_hidden, TITLE_RIDGE)
+            for name, index in self._titles.items()
+        }  # [n-grams, D] each
         self._table = np.asarray(model.scoring.table[:vocabulary_size], np.float32)
         self._artist_vectors = (by_artist.T @ (self._table * self.counts[:, None])) / np.maximum(self.artist_counts, 1)[
             :, None
@@ -137,13 +144,13 @@ class FirstStage:
         tracks["playlists"], artists["playlists"] = self._spread(
             given.astype(np.float32) @ self._holders, self._memberships, self._held
         )
-        similar = sp.csr_matrix((len(seeds), len(self._hidden)), dtype=np.float32)
+        expected = np.tile(self._mean_hidden, (len(seeds), 1))
         for name, index in self._titles.items():
             blocks = [block for _, block in index.weigh_playlists(titles, TITLE_NEIGHBOURS)]
             weights = sp.vstack(blocks, format="csr").astype(np.float32)
             tracks[name], artists[name] = self._spread(weights, self._damped_memberships, self._damped_held)
-            similar += weights
-        hidden["title_transformer"] = similar @ self._hidden
+            expected += index.weigh_ngrams(titles) @ self._hidden_of[name] / len(self._titles)
+        hidden["title_transformer"] = expected.astype(np.float32)
         for name, states in hidden.items():
             tracks[name], artists[name] = self._multiply(states)
         highest = {name: np.maximum(scores.max(axis=1), 1e-9) for name, scores in tracks.items()}
@@ -185,6 +192,23 @@ class FirstStage:
                     found.append((number, size / len(words)))
                     free[start : start + size] = [False] * size
         return found
+
+
+def solve_ridge(inputs: sp.csr_matrix, targets: np.ndarray, penalty: float) -> np.ndarray:
+    """Return the weights W [G, D] that make ``|inputs W - targets|^2 + penalty |W|^2`` least, by conjugate gradients.
+
+    Args:
+        inputs: [P, G].
+        targets: float [P, D].
+        penalty: Positive.
+    """
+    inputs = inputs.astype(np.float64)
+    transposed = inputs.T.tocsr()
+    gram = sp.linalg.LinearOperator(
+        (inputs.shape[1],) * 2, matvec=lambda w: transposed @ (inputs @ w) + penalty * w, dtype=np.float64
+    )
+    columns = [sp.linalg.cg(gram, right, rtol=RIDGE_TOLERANCE)[0] for right in (transposed @ targets).T]
+    return np.stack(columns, axis=1)
 
 
 def build_memberships(sequences: PackedSequences, vocabulary_size: int) -> sp.csr_matrix:
