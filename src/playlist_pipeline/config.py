@@ -351,6 +351,7 @@ class RerankConfig(Config):
     Attributes:
         num_folds: The network learns from each part of so many with a first stage fitted to the others; 0 leaves the
             second stage out.
+        num_cuts: How often each playlist is cut, each time after another number of tracks.
         num_candidates: Tracks of each playlist that it ranks anew.
         hidden_dim: Width of its hidden layer.
         dropout: Of the hidden layer.
@@ -359,12 +360,13 @@ class RerankConfig(Config):
         learning_rate: At first; it falls to 0 as a cosine.
         weight_decay: Of AdamW.
         title_rate: Share of the examples that keep their title; those without tracks always do.
-        max_examples: Training playlists that it learns from.
+        max_playlists: Training playlists that it learns from.
         seed: Of folds, cuts, weights and dropout.
     """
 
     KEY = "rerank"
     num_folds: int
+    num_cuts: int
     num_candidates: int
     hidden_dim: int
     dropout: float
@@ -373,13 +375,15 @@ class RerankConfig(Config):
     learning_rate: float
     weight_decay: float
     title_rate: float
-    max_examples: int
+    max_playlists: int
     seed: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require("num_folds", self.num_folds == 0 or self.num_folds >= 2, "2 or more, or 0 for no second stage")
-        self._require_at_least(1, "num_candidates", "hidden_dim", "num_epochs", "batch_size", "max_examples")
+        self._require_at_least(
+            1, "num_cuts", "num_candidates", "hidden_dim", "num_epochs", "batch_size", "max_playlists"
+        )
         self._require("dropout", 0 <= self.dropout < 1, "a number from 0 to below 1")
         self._require("learning_rate", self.learning_rate > 0, "a positive number")
         self._require_at_least(0, "weight_decay")

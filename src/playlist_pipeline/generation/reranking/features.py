@@ -154,7 +154,8 @@ def _describe_playlists(stage: FirstStage, scores: Scores, seeds: Sequence[np.nd
     by_artist = _count_seed_artists(stage, seeds)[:, 1:]
     rows = []
     for row, given in enumerate(seeds):
-        known = given[(given >= 0) & (stage.counts[given] > 0)]
+        known = given[given >= 0]
+        known = known[stage.counts[known] > 0]
         num_seeds = max(len(given), 1)
         of_artists = by_artist.data[by_artist.indptr[row] : by_artist.indptr[row + 1]]
         rows.append(

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 # Numbers of given tracks and how often each is drawn; where one would leave less than MIN_TRUTH, any that does not.
 NUM_SEEDS = (0, 1, 2, 3, 5, 7, 10, 15, 25, 40)
-SEED_RATES = (0.10, 0.17, 0.06, 0.07, 0.16, 0.06, 0.15, 0.06, 0.14, 0.03)
+SEED_RATES = (0.18, 0.15, 0.06, 0.06, 0.15, 0.05, 0.14, 0.05, 0.13, 0.03)
 MIN_TRUTH = 10
 PLAYLISTS_AT_A_TIME = 64
 BATCH_SIZE = 64
@@ -211,13 +211,13 @@ def make_examples(data: TrainingPlaylists, make_model: MakeModel, artists: Artis
     """Cut training playlists and describe the candidates of each by a first stage that has not seen it."""
     generator = np.random.default_rng(config.seed)
     fold_of = generator.permutation(len(data.sequences)) % config.num_folds
-    share = min(1.0, config.max_examples / len(data.sequences))
+    share = min(1.0, config.max_playlists / len(data.sequences))
     parts = []
     for fold in range(config.num_folds):
         seen, unseen = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
         stage = fit_first_stage(data, seen, make_model, artists)
         chosen = unseen[: max(1, round(share * len(unseen)))]
-        cuts = list(_cut_playlists(data, chosen, stage, config.title_rate, generator))
+        cuts = list(_cut_playlists(data, np.tile(chosen, config.num_cuts), stage, config.title_rate, generator))
         logger.info("second stage: fold %d of %d, %d playlists", fold + 1, config.num_folds, len(cuts))
         for start in range(0, len(cuts), PLAYLISTS_AT_A_TIME):
             parts.append(_describe(stage, cuts[start : start + PLAYLISTS_AT_A_TIME], config.num_candidates))
