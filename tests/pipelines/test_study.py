@@ -1,5 +1,6 @@
 """The study pipeline as Kedro runs it, on a tiny archive."""
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -80,6 +81,20 @@ def test_the_pipeline_leaves_both_tables_a_report_and_a_figure(studied_workspace
     assert len(figure["data"]) == 2 * len(SYSTEMS)
     made = {"study_cases", "study_cases_report", "study_runs", "study_figures", "study_overall", "study_plot"}
     assert made <= set(RunManifest(reports / "run_manifest.json").artifacts)
+
+
+def test_the_report_shows_the_study_where_it_has_been_made(
+    finished_workspace: Path, studied_workspace: Path, tiny_archive: Path, run_pipeline, tmp_path
+) -> None:
+    assert 'id="study"' not in (finished_workspace / "08_reporting" / "report.html").read_text("utf-8")
+    workspace = Path(shutil.copytree(studied_workspace, tmp_path / "workspace"))
+    nodes = run_pipeline(workspace, tiny_archive, "report", only_missing_outputs=True)
+    assert nodes == ["build_report_page_node"]
+    page = (workspace / "08_reporting" / "report.html").read_text("utf-8")
+    report = json.loads((workspace / "08_reporting" / "study_report.json").read_text())
+    assert "<figcaption>The study: F1 on the test part</figcaption>" in page
+    for words in (f"{report['chosen']['system']} (chosen)", *report["differs"]):
+        assert html.escape(words, quote=False).replace("'", "&#39;") in page
 
 
 def test_training_leaves_results_and_no_checkpoints(studied_workspace: Path) -> None:
