@@ -314,9 +314,9 @@ def test_what_was_not_made_is_left_out_and_what_was_is_shown(text, metrics, fact
     assert {"tuning", "study"} <= set(page.ids)
     (tuning,) = [rows for caption, rows in page.tables.items() if caption.startswith("The settings of each baseline")]
     assert tuning[1] == ["ALS", "3", "0.123", "factors 64, alpha 40.0", "alpha"]
-    assert "3 of 5 claims of the paper are found here too. What was found otherwise:" in text
+    assert "3 of 5 claims of Amazon Music&#39;s paper are found here too. What was found otherwise:" in text
     assert "<li>positions do not help</li>" in text
-    assert "took 200 steps of 16 playlists, once for each of 3 seeds." in text
+    assert "took 200 steps of 16 playlists, once with each of the seeds 1, 2, 3." in text
     labels = [label for label in page.labels if label.startswith("The study")]
     assert labels == [
         "The study: F1 on the test part: all histories",

@@ -354,14 +354,15 @@ def _make_study(study: Study | None) -> Parts:
 def _describe_study(report: Mapping[str, Any]) -> list[str]:
     budget, claims, differs = report["budget"], len(report["paper"]), len(report["differs"])
     steps = " or ".join(f"{number:,}" for number in budget["steps"])
+    seeds = ", ".join(map(str, budget["seeds"]))
     late = "" if budget["is_equal"] else f" The time of {len(budget['out_of_time'])} of them ran out."
     return [
         "Causal mask and positions on and off, against the neural item-item model "
         f"({name_system(ITEM_ITEM)}): all but a playlist's last tracks are its history, and these are to be found. "
         "All figures are means over the seeds on the test part.",
         f"{report['chosen']['system']!r} is chosen, by {name_metric(METRICS[0])} on the validation part. Each training "
-        f"took {steps} steps of {budget['batch_size']} playlists, once for each of {len(budget['seeds'])} seeds.{late}",
-        f"{claims - differs} of {claims} claims of the paper are found here too."
+        f"took {steps} steps of {budget['batch_size']} playlists, once with each of the seeds {seeds}.{late}",
+        f"{claims - differs} of {claims} claims of Amazon Music's paper are found here too."
         + " What was found otherwise:" * bool(differs),
     ]
 
