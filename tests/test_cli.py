@@ -51,16 +51,6 @@ def test_bad_parameters_are_one_line(kedro_run, tmp_path: Path, arguments: list[
     assert output == f"Error: {line}\n"
 
 
-def test_als_without_its_package_is_refused_before_anything_runs(kedro_run, monkeypatch) -> None:
-    monkeypatch.setattr("playlist_pipeline.hooks.find_spec", lambda name: None)
-    status, output = kedro_run("--params=train.embedding_init=als")
-    assert status == 1
-    assert output == (
-        "Error: parameter train.embedding_init = 'als' needs the package implicit: "
-        "install playlist_pipeline[als], or give another\n"
-    )
-
-
 def test_missing_archive_is_one_line(kedro_run, tmp_path: Path) -> None:
     status, output = kedro_run(f"--params=archive={tmp_path}/none.zip,workspace={tmp_path}/workspace")
     assert status == 1

@@ -13,8 +13,12 @@ def values_of(key: str) -> dict:
     for path in sorted((CONF / "base").glob("parameters_*.yml")):
         content = yaml.safe_load(path.read_text("utf-8"))
         if key in content:
-            return {name: 0 if value == "${globals:seed}" else value for name, value in content[key].items()}
+            return fill_in_seed(content[key])
     raise AssertionError(f"no parameters file has {key}")
+
+
+def fill_in_seed(values: dict) -> dict:
+    return {name: 0 if value == "${globals:seed}" else value for name, value in values.items()}
 
 
 @pytest.mark.parametrize("key", CONFIG_CLASSES)
@@ -28,7 +32,7 @@ def test_base_parameters_are_complete_and_allowed(key: str) -> None:
 @pytest.mark.parametrize("path", sorted(CONF.glob("mpd/parameters_*.yml")), ids=lambda path: path.name)
 def test_overlays_name_known_parameters_only(path: Path) -> None:
     for key, values in yaml.safe_load(path.read_text("utf-8")).items():
-        make_config(key, values_of(key) | values)
+        make_config(key, values_of(key) | fill_in_seed(values))
 
 
 @pytest.mark.parametrize(

@@ -592,7 +592,7 @@ class BaselinesConfig(Config):
 TUNABLE = tuple(field.name for field in dataclasses.fields(BaselinesConfig) if field.name != "seed")
 BASELINES = ("popularity", *TUNABLE)
 # What a system needs beside the project's own dependencies; the extra `baselines` has it.
-BASELINE_PACKAGES = {"als": "implicit", "bpr": "implicit", "skip_gram": "gensim"}
+BASELINE_PACKAGES = {"skip_gram": "gensim"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,8 +31,6 @@ class ParameterHooks:
 
     def __init__(self) -> None:
         self._tuned_systems: Sequence[str] = ()
-        self._studied_systems: Sequence[str] = ()
-        self._study_starts_from = ""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -55,35 +53,20 @@ class ParameterHooks:
                 raise UserError(f"parameter {name} is unknown: {hint}")
         configs = {key: make_config(key, parameters.get(key, {})) for key in CONFIG_CLASSES}
         configs["tuning"].check_search_space(configs["baselines"])  # type: ignore[attr-defined]
-        _require_packages_of_start("train", parameters["train"]["embedding_init"])
         _require_packages("evaluate.baselines", parameters["evaluate"]["baselines"])
         self._tuned_systems = parameters["tuning"]["systems"]
-        self._studied_systems = parameters["study"]["references"]
-        self._study_starts_from = parameters["study"]["train"]["embedding_init"]
 
     @hook_impl(tryfirst=True)  # before the workspace is held
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Look for the packages of the systems that are tuned or studied, if any are.
+        """Look for the packages of the systems that are tuned or studied.
 
         Raises:
             UserError: A package is not installed.
         """
         if "params:tuning" in pipeline.inputs():
             _require_packages("tuning.systems", self._tuned_systems)
-        if "params:study" in pipeline.inputs():
-            _require_packages_of_start("study.train", self._study_starts_from)
-            _require_packages("study.references", self._studied_systems)
-            if find_spec(BASELINE_PACKAGES["skip_gram"]) is None:
-                raise UserError("the pipeline study needs the package gensim: install playlist_pipeline[baselines]")
-
-
-def _require_packages_of_start(key: str, embedding_init: str) -> None:
-    """Refuse first vectors whose package is not installed."""
-    if embedding_init == "als" and find_spec("implicit") is None:
-        raise UserError(
-            f"parameter {key}.embedding_init = 'als' needs the package implicit: install playlist_pipeline[als], "
-            "or give another"
-        )
+        if "params:study" in pipeline.inputs() and find_spec(BASELINE_PACKAGES["skip_gram"]) is None:
+            raise UserError("the pipeline study needs the package gensim: install playlist_pipeline[baselines]")
 
 
 def _require_packages(key: str, systems: Sequence[str]) -> None:

@@ -34,6 +34,7 @@ LIBRARIES = (
     "optax",
     "orbax-checkpoint",
     "grain",
+    "implicit",
 )
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from playlist_pipeline.corpus.factorize import factorize_playlists
+from playlist_pipeline.corpus.factorize import factorize_als, factorize_playlists
 from playlist_pipeline.corpus.vocabulary import UNK
 
 
@@ -58,3 +58,44 @@ def test_dimensions_beyond_the_rank_are_zero(playlists: list[np.ndarray]) -> Non
 def test_same_seed_same_bytes() -> None:
     first, second = (factorize_playlists(make_playlists(), 43, 4, seed=3) for _ in range(2))
     assert first.tobytes() == second.tobytes()
+
+
+class TestALS:
+    """Two groups of tracks that share no playlist."""
+
+    SIZE = 44
+    OWN_ARTISTS = np.arange(SIZE, dtype=np.int32) - 2  # each track has one of its own; 43 never occurs
+    OWN_ARTISTS[:3] = 0
+
+    @staticmethod
+    def measure_likeness(vectors: np.ndarray, first: int, second: int) -> float:
+        return vectors[first] @ vectors[second] / np.linalg.norm(vectors[first]) / np.linalg.norm(vectors[second])
+
+    def test_artists_pull_tracks_together_that_never_share_a_playlist(self) -> None:
+        short = [playlist[:4] for playlist in make_playlists(400)]
+        same = self.OWN_ARTISTS.copy()
+        same[23:28] = same[3:8]  # five artists have a track in each group
+        own, shared = (
+            factorize_als(short, self.SIZE, 6, seed=1, artists=artists) for artists in (self.OWN_ARTISTS, same)
+        )
+        before, after = (
+            np.array([self.measure_likeness(vectors, number, number + 20) for number in range(3, 23)])
+            for vectors in (own, shared)
+        )
+        assert np.abs(before).max() < 0.01
+        assert after[:5].min() > 0.1
+        assert after[:5].min() > 2 * np.abs(after[5:]).max()
+
+    def test_artists_are_no_tokens(self) -> None:
+        playlists = make_playlists()
+        vectors = factorize_als(playlists, self.SIZE, 4, seed=1, artists=self.OWN_ARTISTS)
+        assert (vectors.shape, vectors.dtype) == ((self.SIZE, 4), np.float32)
+        np.testing.assert_array_equal(vectors[[0, 1, 2, 43]], 0)
+        counts = np.bincount(np.concatenate(playlists), minlength=self.SIZE)
+        assert counts @ np.square(vectors).sum(1) / counts.sum() == pytest.approx(1.0, rel=1e-5)
+
+    def test_same_seed_same_bytes(self) -> None:
+        first, second = (
+            factorize_als(make_playlists(), self.SIZE, 4, seed=3, artists=self.OWN_ARTISTS) for _ in range(2)
+        )
+        assert first.tobytes() == second.tobytes()

@@ -119,8 +119,8 @@ def test_the_study_has_a_panel_for_each_table_and_marks_the_chosen_variant():
     figure = plot_study(overall, by_history)
     assert len(figure.data) == 2 * len(systems)
     left, right = figure.data[: len(systems)], figure.data[len(systems) :]
-    assert [trace.name for trace in left][3:] == ["softmax, False (chosen)", "skip_gram"]
-    assert left[3].x == ("f1@10", "f1@50")
+    assert [trace.name for trace in left][3:] == ["softmax, False (chosen)", "skip-gram"]
+    assert left[3].x == ("F1@10", "F1@50")
     assert right[3].x == ("(0,50]", ">150")  # of the first metric alone
     assert left[3].y == pytest.approx([0.3, 0.3])
     assert left[3].error_y.array == pytest.approx([0.03, 0.03])

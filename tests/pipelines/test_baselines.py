@@ -111,8 +111,12 @@ def test_a_search_space_that_no_system_has_is_refused(
 @pytest.mark.parametrize(
     ("pipeline", "parameters", "line"),
     [
-        ("evaluate", {"evaluate": {"baselines": ["bpr"]}}, "parameter evaluate.baselines names bpr, which needs"),
-        ("baselines", {}, "parameter tuning.systems names als, which needs the package implicit: install"),
+        (
+            "evaluate",
+            {"evaluate": {"baselines": ["skip_gram"]}},
+            "parameter evaluate.baselines names skip_gram, which needs",
+        ),
+        ("baselines", {}, "parameter tuning.systems names skip_gram, which needs the package gensim: install"),
     ],
 )
 def test_a_missing_package_is_refused_before_anything_runs(

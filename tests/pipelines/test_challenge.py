@@ -12,8 +12,11 @@ from flax import nnx
 from kedro.io import DatasetError
 from recipes import make_model_config
 
+from playlist_pipeline.corpus.sequences import PackedSequences
 from playlist_pipeline.corpus.vocabulary import SPECIALS, Vocabulary
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.generation.reranking.first_stage import Artists
+from playlist_pipeline.generation.reranking.reranker import RerankerState, save_reranker
 from playlist_pipeline.manifest import RunManifest
 from playlist_pipeline.model import LoadedModel, Transformer, save_model
 from playlist_pipeline.mpd import Submission, SubmissionError, find_faults, read_challenge_set, write_submission
@@ -39,7 +42,12 @@ def answered(finished_workspace, tmp_path_factory, tiny_archive, challenge_set, 
     counts = np.array([0] * len(SPECIALS) + [1] * NUM_TRACKS)
     config = make_model_config(context_length=8, num_layers=1, num_heads=1, embed_dim=4, feedforward_dim=4)
     model = Transformer(config, vocabulary_size=len(uris), rngs=nnx.Rngs(0))
-    save_model(workspace / "06_models" / "model", LoadedModel(model, config, Vocabulary(pa.array(uris), counts), {}))
+    vocabulary = Vocabulary(pa.array(uris), counts)
+    save_model(workspace / "06_models" / "model", LoadedModel(model, config, vocabulary, {}))
+    nothing = PackedSequences(np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.int32))
+    artists = Artists(np.zeros(len(uris), np.int32), [""])
+    one_stage = RerankerState(None, nothing, [], artists, num_candidates=1, vocabulary=vocabulary.fingerprint)
+    save_reranker(workspace / "06_models" / "reranker", one_stage)
     run_pipeline(workspace, tiny_archive, "challenge", challenge_set=str(challenge_set))
     return workspace
 

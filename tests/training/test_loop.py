@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -85,6 +86,16 @@ def test_history_and_summary(whole):
     assert result.summary["training_playlists"] == 11
     assert result.summary["loss"] == pytest.approx(result.history["loss"].mean())
     assert result.model.meta["train"]["num_negatives"] == 5
+
+
+def test_seconds_are_those_of_all_parts(train, tmp_path, monkeypatch):
+    clock = iter([100.0, 130.0, 500.0, 507.0, 510.0])  # of both parts: the start, then each checkpoint
+    monkeypatch.setattr("playlist_pipeline.training.loop.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with pytest.raises(TrainingInterrupted):
+        train(tmp_path, stop_after=2)
+    assert train(tmp_path).seconds == 30.0 + 10.0
+    assert list(clock) == []
+    assert train(tmp_path).seconds == 40.0  # finished: none is added
 
 
 def test_what_lies_in_the_folder(whole):

@@ -16,7 +16,7 @@ from playlist_pipeline.training.data import Batch
 from playlist_pipeline.training.devices import make_mesh
 from playlist_pipeline.training.objective import ask, predict
 from playlist_pipeline.training.optimizer import make_schedule
-from playlist_pipeline.training.state import FIRST_NORM, merge_model, start_from_vectors
+from playlist_pipeline.training.state import FIRST_NORM, RIDGE, _turn_from_ones, merge_model, start_from_vectors
 from playlist_pipeline.training.step import CompiledSteps, compute_gradients, make_recipe, pose
 
 V = 15
@@ -245,6 +245,42 @@ def test_from_vectors_the_last_hidden_state_starts_near_the_mean_of_the_seeds(
         hidden = np.asarray(model(np.array([tokens])))[0, -1]
         mean = standardise(standardise(table[tokens]).mean(0) + table[tokens[-1]])
         assert np.corrcoef(hidden, mean)[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("block", ["relu", "ligr"])
+def test_whitened_vectors_rank_as_the_ridge_query_does(block, make_playlists, make_train_config, vocabulary):
+    cfg = make_model_config(
+        context_length=6, num_layers=2, num_heads=2, embed_dim=8, feedforward_dim=6, block=block, positions=False
+    )
+    recipe = make_recipe(cfg, make_train_config(), counts=vocabulary.counts, total_steps=1)
+    vectors = factorize_playlists(make_playlists(40), V, 8, seed=5)
+    places = {"graphdef": recipe.graphdef, "row_of": recipe.fixed.row_of}
+    state = start_from_vectors(recipe.make_state(), vectors, vocabulary, **places, whiten=True)
+    model = recipe.extract_model(state)
+    table = np.asarray(model.embedding.table[...])
+    # The vectors are turned as a whole: between tracks nothing changes.
+    np.testing.assert_allclose(table[3:] @ table[3:].T, FIRST_NORM**2 * vectors[3:] @ vectors[3:].T, atol=1e-5)
+
+    turned = _turn_from_ones(vectors).astype(np.float64)
+    gram = turned.T @ turned
+    for tracks in ([4], [4, 9], [3, 5, 12, 14]):
+        given = turned[tracks] - turned[tracks].mean(-1, keepdims=True)
+        query = np.linalg.solve(
+            gram + RIDGE * np.trace(gram) / 8 * np.eye(8), (given / given.std(-1, keepdims=True)).sum(0)
+        )
+        hidden = np.asarray(model(np.array([[START, *tracks]])))[0, -1]
+        assert np.corrcoef(table[3:] @ hidden, turned[3:] @ query)[0, 1] > 0.97
+
+
+def test_vectors_are_turned_so_that_they_vary_least_along_the_ones():
+    rng = np.random.default_rng(0)
+    vectors = (rng.standard_normal((50, 6)) * [3, 2, 0.1, 4, 5, 6]).astype(np.float32)
+    turned = _turn_from_ones(vectors)
+    np.testing.assert_allclose(turned @ turned.T, vectors @ vectors.T, atol=1e-3)
+    least = np.linalg.eigh(turned.T @ turned)[1][:, 0]
+    np.testing.assert_allclose(np.abs(least), np.full(6, 6**-0.5), atol=1e-4)
+    assert np.abs(least.sum()) == pytest.approx(6**0.5, abs=1e-3)  # all of one sign
+    np.testing.assert_allclose(_turn_from_ones(turned) @ turned.T, turned @ turned.T, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", FACTORIZATIONS)

@@ -6,6 +6,7 @@ from playlist_pipeline.evaluation.protocols import CHALLENGE
 
 SYSTEM_NAMES = MappingProxyType(
     {
+        "transformer": "transformer alone",
         "title_knn": "title-kNN",
         "item_knn": "item-kNN",
         "playlist_knn": "playlist-kNN",

@@ -283,26 +283,22 @@ def plot_study(overall: pd.DataFrame, by_history: pd.DataFrame) -> go.Figure:
         losses a dash. The chosen variant's name is marked.
     """
     metric = overall["metric"].iloc[0]
-    figure = make_subplots(rows=1, cols=2, subplot_titles=["all histories", f"{metric} by history"], shared_yaxes=True)
+    titles = ["all histories", f"{name_metric(metric)} by tracks of the history"]
+    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, shared_yaxes=True)
     panels = ((overall, "metric"), (by_history[by_history["metric"] == metric], "history"))
     colours = _assign(overall, ["causal", "positions"], COLOURS)
     dashes = _assign(overall, ["loss"], DASHES)
     for column, (table, axis) in enumerate(panels, 1):
         for system, rows in table.groupby("system", sort=False):
             trace = go.Scatter(
-                name=f"{system} (chosen)" if rows["chosen"].iloc[0] else system,
+                name=name_system(system) + " (chosen)" * bool(rows["chosen"].iloc[0]),
                 legendgroup=system,
                 showlegend=column == 1,
-                x=rows[axis].tolist(),
+                x=[name_metric(value) for value in rows[axis]],
                 y=rows["mean"].tolist(),
                 mode="lines+markers",
                 line={"color": colours[system], "dash": dashes[system]},
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": (rows["high"] - rows["mean"]).clip(lower=0).tolist(),
-                    "arrayminus": (rows["mean"] - rows["low"]).clip(lower=0).tolist(),
-                },
+                error_y=_make_error_bars(rows, "mean"),
             )
             figure.add_trace(trace, row=1, col=column)
     figure.update_xaxes(type="category")

@@ -17,7 +17,8 @@ from playlist_pipeline.evaluation.protocols import CHALLENGE, DEEZER, list_cases
 from playlist_pipeline.evaluation.ragged import RaggedArray
 from playlist_pipeline.evaluation.rankings import measure_lists, read_rankings
 
-MODEL = "model"
+MODEL = "model"  # what Recommender serves
+TRANSFORMER = "transformer"  # its first stage alone, where it has a second; not a baseline
 ALL = "all"
 POOLED = (CHALLENGE, DEEZER)
 # Playlist lengths, lower end excluded, as in Amazon's study of histories.

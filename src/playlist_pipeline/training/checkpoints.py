@@ -1,7 +1,8 @@
 """Checkpoints: one folder for each training fingerprint, so that trainings never mix.
 
 A run's folder holds ``config.json`` (what the fingerprint stands for), ``steps/<step>`` (Orbax), ``whole/<step>.json``
-(the files of that checkpoint and their sizes), ``history.csv``, ``tensorboard/`` and, at the end, ``finished.json``.
+(the files of that checkpoint and their sizes), ``seconds.json`` (time spent up to each checkpoint), ``history.csv``,
+``tensorboard/`` and, at the end, ``finished.json``.
 """
 
 import json
@@ -22,6 +23,7 @@ from playlist_pipeline.training.state import TrainState
 
 logger = logging.getLogger(__name__)
 
+SECONDS_FILE = "seconds.json"
 # These fields of TrainConfig change when checkpoints are written, not what is trained.
 _NOT_IN_FINGERPRINT = ("checkpoint_every", "keep_checkpoints")
 
@@ -71,6 +73,10 @@ def write_json(path: Path, content: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(written, path)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
 
 class CheckpointStore:
@@ -138,8 +144,7 @@ class TrainingRun:
     @property
     def finished(self) -> dict[str, Any] | None:
         """The summary that ``finish`` wrote, or None."""
-        path = self.folder / "finished.json"
-        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+        return _read_json(self.folder / "finished.json")
 
     @property
     def latest_step(self) -> int | None:
@@ -147,17 +152,23 @@ class TrainingRun:
         latest = self._checkpointer.latest
         return None if latest is None else latest.step
 
-    def save(self, state: TrainState, batches: Any) -> None:
+    def seconds_until(self, step: int) -> float:
+        """Return the seconds that were spent on the steps up to a checkpoint; 0 if there is none of that step."""
+        return (_read_json(self.folder / SECONDS_FILE) or {}).get(str(step), 0.0)
+
+    def save(self, state: TrainState, batches: Any, *, seconds: float) -> None:
         """Write a checkpoint and wait until it is on disk.
 
         Args:
             state: Model, optimizer, base key and step.
             batches: The Grain iterator; its position is saved too.
+            seconds: Spent on all steps so far.
         """
         step = int(state.step)
         self._checkpointer.save_checkpointables(step, _to_checkpointables(state) | {"data": batches.get_state()})
         if not is_first_process():
             return
+        write_json(self.folder / SECONDS_FILE, (_read_json(self.folder / SECONDS_FILE) or {}) | {str(step): seconds})
         write_json(self._marker(step), _list_sizes(self._step_folder(step)))
         for marker in (self.folder / "whole").glob("*.json"):
             if not self._step_folder(int(marker.stem)).exists():

@@ -4,6 +4,7 @@ import logging
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -65,11 +66,14 @@ class TrainResult:
         model: The trained model with its vocabulary; its ``meta`` names the recipe and the fingerprint.
         history: Columns ``step, loss, validation_loss, learning_rate, skipped_steps``, one row a step.
         summary: Figures of the whole training, for a report.
+        seconds: Wall time of its steps, compilation, checkpoints and all its parts included; None of a training that
+            an earlier version has finished.
     """
 
     model: LoadedModel
     history: pd.DataFrame
     summary: dict[str, Any]
+    seconds: float | None
 
 
 class PendingRow(NamedTuple):
@@ -199,7 +203,9 @@ def _train_or_resume(
                 progress=progress,
             )
             summary = summarise_history(load_history(run.history_path))
-            run.finish({"fingerprint": fingerprint, "training_playlists": len(training)} | summary)
+            seconds = round(run.seconds_until(int(state.step)), 1)
+            logger.info("training %s: %d steps in %.1f s", run.folder.name, summary["steps"], seconds)
+            run.finish({"fingerprint": fingerprint, "training_playlists": len(training), **summary, "seconds": seconds})
             if summary["skipped_steps"]:
                 logger.warning(
                     "%d of %d steps had a loss or gradient that is not finite and changed nothing; "
@@ -214,7 +220,9 @@ def _train_or_resume(
             side_information=side_information if list_side_tables(model_config) else None,
             meta={"train": train_config.to_dict(), "training_fingerprint": fingerprint},
         )
-        return TrainResult(model=loaded, history=load_history(run.history_path), summary=run.finished or {})
+        summary = dict(run.finished or {})
+        seconds = summary.pop("seconds", None)
+        return TrainResult(model=loaded, history=load_history(run.history_path), summary=summary, seconds=seconds)
 
 
 def run_steps(
@@ -248,6 +256,7 @@ def run_steps(
         TrainingInterrupted: Training was asked to stop; a checkpoint is saved.
     """
     first_step = int(state.step)
+    started = time.monotonic() - run.seconds_until(first_step)
     if first_step:
         logger.info("training %s resumes after step %d of %d", run.folder.name, first_step, total_steps)
     validation_key = split_seed(config.seed).validation
@@ -285,7 +294,7 @@ def run_steps(
                 # History first: rows after a checkpoint are dropped on resume, missing ones could not be made up.
                 if history is not None:
                     history.flush()
-                run.save(state, batches)
+                run.save(state, batches, seconds=time.monotonic() - started)
             if stopping:
                 raise TrainingInterrupted(
                     f"training stopped at step {step} of {total_steps} and saved a checkpoint: "

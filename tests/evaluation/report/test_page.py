@@ -8,7 +8,7 @@ from recipes import make_model_config
 from playlist_pipeline.evaluation import plots
 from playlist_pipeline.evaluation.metrics import METRICS
 from playlist_pipeline.evaluation.names import name_metric
-from playlist_pipeline.evaluation.report.page import Extras, Facts, build_page
+from playlist_pipeline.evaluation.report.page import Extras, Facts, Study, build_page
 
 HOSTILE = "<script>alert('x')</script> & \"quotes\""
 TUNING = {
@@ -16,6 +16,7 @@ TUNING = {
     "num_trials": 3,
     "systems": {"als": {"settings": {"factors": 64, "alpha": 40.0}, "mean": 0.123, "trials": 3, "at_edge": ["alpha"]}},
 }
+STUDIED = ("softmax, no mask, positions", "skip_gram")
 VOID = {"meta", "link", "br"}
 
 
@@ -122,6 +123,39 @@ def page(text):
     return Page(text)
 
 
+@pytest.fixture(scope="module")
+def study():
+    """A study of one variant: F1 0.02 at each cutoff, against 0.016 of the item-item model."""
+    means = dict(zip(STUDIED, (0.02, 0.016), strict=True))
+    overall = pd.DataFrame(
+        {
+            "system": system,
+            "loss": "softmax" if system != "skip_gram" else None,
+            "causal": False,
+            "positions": True,
+            "chosen": system != "skip_gram",
+            "metric": f"f1@{k}",
+            "playlists": 1234,
+            "mean": mean,
+            "low": mean - 0.001,
+            "high": mean + 0.001,
+            "difference": mean - 0.016,
+            "difference_low": mean - 0.017,
+            "difference_high": mean - 0.015,
+            "ratio": mean / 0.016,
+        }
+        for system, mean in means.items()
+        for k in (10, 50, 100, 200)
+    )
+    report = {
+        "chosen": {"system": STUDIED[0]},
+        "budget": {"steps": [200], "batch_size": 16, "seeds": [1, 2, 3], "is_equal": True, "out_of_time": []},
+        "paper": [{}] * 5,
+        "differs": [f"F1 of {HOSTILE} is highest at f1@50", "positions do not help"],
+    }
+    return Study(overall, overall.assign(history="(0,50]", playlists=7), report)
+
+
 def test_figures_are_those_of_the_metrics(page, metrics):
     shown = {"model": "model (this project)", "popularity": "popularity", "item_knn": "item-kNN"}
     ranking = metrics["ranking"]["first_k"]
@@ -170,14 +204,45 @@ def test_differences_say_on_which_side_of_zero_their_interval_lies(text, page, m
     assert marked == sides
 
 
-def test_the_summary_names_the_best_other_system(page, metrics):
-    rows = page.tables["NDCG@500: the model and the best other system, protocol first_k"]
-    assert rows[0] == ["given", "model", "best other system", "its figure", "difference (ratio)", "playlists"]
+def test_the_summary_names_the_best_baseline(page, metrics):
+    rows = page.tables["NDCG@500: the model and the best baseline, protocol first_k"]
+    assert rows[0] == ["given", "model", "best baseline", "its figure", "difference (ratio)", "playlists"]
     others = {
         name: cases["1"]["ndcg@500"]["mean"] for name, cases in metrics["ranking"]["first_k"].items() if name != "model"
     }
     assert rows[1][2] == {"popularity": "popularity", "item_knn": "item-kNN"}[max(others, key=others.get)]
     assert rows[1][3].startswith(f"{max(others.values()):.3f}")
+
+
+def test_the_first_stage_alone_is_no_baseline(metrics, facts_of_page, figures):
+    """The transformer has the model's figures; then there is no other system beside it."""
+    names = ("ranking", "differences", "cohorts", "popularity_deciles", "beyond_accuracy")
+
+    def with_transformer(kept):
+        found = {
+            name: {
+                protocol: {
+                    "model": systems["model"],
+                    "transformer": systems["model"],
+                    **{system: systems[system] for system in kept},
+                }
+                for protocol, systems in metrics[name].items()
+            }
+            for name in names
+            if name != "differences"
+        }
+        differences = {
+            protocol: {"transformer": systems["popularity"], **{system: systems[system] for system in kept}}
+            for protocol, systems in metrics["differences"].items()
+        }
+        return Page(build_page(metrics | found | {"differences": differences}, facts_of_page(), {}, Extras()))
+
+    caption = "NDCG@500: the model and the best baseline, protocol first_k"
+    page = with_transformer(["popularity", "item_knn"])
+    assert {row[2] for row in page.tables[caption][1:]} <= {"popularity", "item-kNN"}
+    quality = page.tables["NDCG@500 (higher is better), protocol first_k"]
+    assert [row[0] for row in quality[1:3]] == ["model (this project)", "transformer alone"]
+    assert caption not in with_transformer([]).tables
 
 
 def test_what_the_figures_stand_on(page):
@@ -224,34 +289,62 @@ def test_every_metric_is_explained(text, metrics):
     assert "Source: rules of the RecSys Challenge 2018" in text
 
 
-def test_text_from_data_is_escaped(metrics, facts_of_page):
+def test_text_from_data_is_escaped(metrics, facts_of_page, study):
     renamed = metrics | {
         name: {protocol: {HOSTILE if key == "item_knn" else key: value for key, value in systems.items()}
                for protocol, systems in metrics[name].items()}
         for name in ("ranking", "differences", "cohorts", "popularity_deciles", "beyond_accuracy")
     }  # fmt: skip
     tuning = TUNING | {"systems": {HOSTILE: TUNING["systems"]["als"] | {"settings": {"a": HOSTILE}}}}
-    study = pd.DataFrame({HOSTILE: [HOSTILE], "F1@10": [0.5]})
     named = {"deciles": plots.plot_deciles(renamed)}
-    text = build_page(renamed, facts_of_page(HOSTILE), named, Extras(tuning, study, study))
+    text = build_page(renamed, facts_of_page(HOSTILE), named, Extras(tuning, study))
     page = Page(text)
     assert "script" not in page.tags
     assert "<script" not in text
-    assert page.tables["All playlists"] == [[HOSTILE, "F1@10"], [HOSTILE, "0.500"]]
+    assert text.count("&lt;script&gt;") > len(study.report["differs"])
 
 
-def test_what_was_not_made_is_left_out_and_what_was_is_shown(text, metrics, facts_of_page):
+def test_what_was_not_made_is_left_out_and_what_was_is_shown(text, metrics, facts_of_page, study):
     assert 'id="tuning"' not in text
     assert 'id="study"' not in text
     trials = pd.DataFrame({"system": ["als"], "trial": [1], "settings": ["{}"], "mean": [0.1]})
-    cohorts = pd.DataFrame({"history": ["(0,50]", ">150"], "model": [0.25, 0.5], "playlists": [1234, 1]})
-    extras = Extras(TUNING, pd.DataFrame({"variant": ["mask"], "F1@10": [0.125]}), cohorts)
-    page = Page(build_page(metrics, facts_of_page(), {"tuning": plots.plot_tuning(trials)}, extras))
+    made = {"tuning": plots.plot_tuning(trials), "study": plots.plot_study(study.overall, study.by_history)}
+    text = build_page(metrics, facts_of_page(), made, Extras(TUNING, study))
+    page = Page(text)
     assert {"tuning", "study"} <= set(page.ids)
     (tuning,) = [rows for caption, rows in page.tables.items() if caption.startswith("The settings of each baseline")]
     assert tuning[1] == ["ALS", "3", "0.123", "factors 64, alpha 40.0", "alpha"]
-    assert page.tables["All playlists"] == [["variant", "F1@10"], ["mask", "0.125"]]
-    assert page.tables["By length of the history"][1] == ["(0,50]", "0.250", "1,234"]
+    assert "3 of 5 claims of Amazon Music&#39;s paper are found here too. What was found otherwise:" in text
+    assert "<li>positions do not help</li>" in text
+    assert "took 200 steps of 16 playlists, once with each of the seeds 1, 2, 3." in text
+    labels = [label for label in page.labels if label.startswith("The study")]
+    assert labels == [
+        "The study: F1 on the test part: all histories",
+        "The study: F1 on the test part: F1@10 by tracks of the history",
+    ]
+
+
+def test_the_tables_of_the_study(metrics, facts_of_page, study):
+    tables = Page(build_page(metrics, facts_of_page(), {}, Extras(study=study))).tables
+    chosen = f"{STUDIED[0]} (chosen)"
+    assert tables["F1 on the test part, all histories"] == [
+        ["system", "F1@10", "F1@50", "F1@100", "F1@200"],
+        [chosen, *["0.0200[0.0190, 0.0210]"] * 4],
+        ["skip-gram", *["0.0160[0.0150, 0.0170]"] * 4],
+        ["playlists", *["1,234"] * 4],
+    ]
+    differences = tables["F1 minus that of skip-gram, and their ratio, all histories"]
+    assert [row[0] for row in differences] == ["system", chosen, "playlists"]
+    assert differences[1][1].split() == [
+        "+0.0040",
+        "(\N{MULTIPLICATION SIGN}1.25)",
+        "\N{BLACK UP-POINTING TRIANGLE}[0.0030,",
+        "0.0050]",
+    ]
+    for k in (10, 50, 100, 200):
+        by_history = tables[f"F1@{k} by tracks of the history"]
+        assert by_history[0] == ["system", "(0,50]"]
+        assert by_history[-1] == ["playlists", "7"]
 
 
 def test_without_the_model_or_a_loss_the_rest_is_shown(metrics, facts_of_page):

@@ -4,8 +4,9 @@ import plotly.graph_objects as go
 import pytest
 from plotly.subplots import make_subplots
 
+from playlist_pipeline.evaluation.plots import DASHES as PLOTTED_DASHES
 from playlist_pipeline.evaluation.plots import plot_quality
-from playlist_pipeline.evaluation.report.svg import Entry, draw_figure
+from playlist_pipeline.evaluation.report.svg import DASHES, Entry, draw_figure
 
 
 def make_figure(**changes):
@@ -80,6 +81,30 @@ def test_lines_and_error_bars_stand_where_their_values_are():
     assert unit > 0
     assert sorted(y for _, y in first) == pytest.approx([line[0][1] - unit, line[0][1] + unit / 2])
     assert sorted(y for _, y in second) == pytest.approx([line[1][1] - unit / 2, line[1][1] + unit])
+
+
+def test_panels_whose_axes_match_have_the_same_scale():
+    figure = make_subplots(rows=1, cols=2, shared_yaxes=True)
+    for column, high in ((1, 4), (2, 40)):
+        line = {"name": "a", "x": [1, 2], "y": [0, high], "line": {"color": "#123456"}}
+        figure.add_trace(go.Scatter(**line), row=1, col=column)
+
+    def find_heights():
+        lines = (points_of(panel)[0] for panel in draw_figure(figure, name="it").panels)
+        return [first - second for (_, first), (_, second) in lines]
+
+    low, high = find_heights()
+    assert high == pytest.approx(10 * low)
+    figure.layout.yaxis2.matches = None
+    low, high = find_heights()
+    assert high == pytest.approx(low)
+
+
+@pytest.mark.parametrize("dash", PLOTTED_DASHES)
+def test_every_dash_of_the_plots_is_drawn_apart(dash):
+    (entry,) = draw_figure(make_figure(line={"color": "#0072B2", "dash": dash}), name="it").legend
+    assert entry.dash == dash
+    assert [other for other, (_, array) in DASHES.items() if array == entry.dash_array] == [dash]
 
 
 def test_what_was_not_measured_interrupts_the_line():

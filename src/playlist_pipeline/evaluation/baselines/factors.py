@@ -11,7 +11,6 @@ import scipy.sparse as sp
 
 from playlist_pipeline.config import ALSSettings, BPRSettings
 from playlist_pipeline.corpus.vocabulary import SPECIALS, Vocabulary
-from playlist_pipeline.errors import UserError
 from playlist_pipeline.evaluation.baselines.popularity import Popularity
 from playlist_pipeline.evaluation.baselines.ranking import (
     TrainingPlaylists,
@@ -91,18 +90,13 @@ class ALS(VectorRanker):
         settings: See ``ALSSettings``.
         seed: Of the first vectors.
 
-    Raises:
-        UserError: implicit is not installed.
-
     Source: Hu, Koren and Volinsky 2008.
     """
 
     def __init__(self, data: TrainingPlaylists, settings: ALSSettings, *, seed: int) -> None:
-        try:
-            from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415
-            from threadpoolctl import threadpool_limits  # noqa: PLC0415
-        except ImportError as error:
-            raise missing_package("als", "implicit") from error
+        from implicit.cpu.als import AlternatingLeastSquares  # noqa: PLC0415
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
         with threadpool_limits(1, "blas"):  # implicit runs its own threads
             self._model = AlternatingLeastSquares(
                 settings.factors,
@@ -131,17 +125,12 @@ class BPR(VectorRanker):
         settings: See ``BPRSettings``.
         seed: Of the first vectors and of what is drawn.
 
-    Raises:
-        UserError: implicit is not installed.
-
     Source: Rendle et al. 2009.
     """
 
     def __init__(self, data: TrainingPlaylists, settings: BPRSettings, *, seed: int) -> None:
-        try:
-            from implicit.cpu.bpr import BayesianPersonalizedRanking  # noqa: PLC0415
-        except ImportError as error:
-            raise missing_package("bpr", "implicit") from error
+        from implicit.cpu.bpr import BayesianPersonalizedRanking  # noqa: PLC0415
+
         model = BayesianPersonalizedRanking(
             settings.factors,
             learning_rate=settings.learning_rate,
@@ -168,8 +157,3 @@ def average_vectors(seeds: sp.csr_matrix, vectors: np.ndarray) -> np.ndarray:
         vectors: Of each token, float32 [V, D].
     """
     return (seeds.astype(np.float32) @ vectors) / np.diff(seeds.indptr).astype(np.float32)[:, None]
-
-
-def missing_package(system: str, package: str) -> UserError:
-    """Return the error that says what to install for a system."""
-    return UserError(f"the baseline {system} needs the package {package}: install playlist_pipeline[baselines]")

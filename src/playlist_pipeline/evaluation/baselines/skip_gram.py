@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from playlist_pipeline.config import SkipGramSettings
 from playlist_pipeline.corpus.sequences import Playlists
 from playlist_pipeline.corpus.vocabulary import SPECIALS
-from playlist_pipeline.evaluation.baselines.factors import VectorRanker, average_vectors, missing_package
+from playlist_pipeline.errors import UserError
+from playlist_pipeline.evaluation.baselines.factors import VectorRanker, average_vectors
 from playlist_pipeline.evaluation.baselines.ranking import TrainingPlaylists
 
 
@@ -40,7 +41,9 @@ class SkipGram(VectorRanker):
         try:
             from gensim.models import Word2Vec  # noqa: PLC0415
         except ImportError as error:
-            raise missing_package("skip_gram", "gensim") from error
+            raise UserError(
+                "the baseline skip_gram needs the package gensim: install playlist_pipeline[baselines]"
+            ) from error
         model = Word2Vec(
             _Sentences(data.sequences),
             sg=1,

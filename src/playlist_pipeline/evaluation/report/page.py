@@ -18,6 +18,8 @@ from playlist_pipeline.evaluation.report import page_tables
 from playlist_pipeline.evaluation.report.glossary import define_beyond_accuracy, define_metrics
 from playlist_pipeline.evaluation.report.page_tables import Cell, Row, Table, format_number
 from playlist_pipeline.evaluation.report.svg import Drawing, draw_figure
+from playlist_pipeline.evaluation.study.runs import ITEM_ITEM, METRICS
+from playlist_pipeline.evaluation.summary import MODEL, TRANSFORMER
 
 PROTOCOLS = {
     FIRST_K: "given are the first K unique tracks of a playlist and its title; all later tracks are to be found",
@@ -49,19 +51,32 @@ class Facts:
     model: ModelConfig
 
 
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What the study has found.
+
+    Attributes:
+        overall: From ``tabulate_overall``.
+        by_history: From ``tabulate_by_history``.
+        report: From ``report_study``.
+    """
+
+    overall: pd.DataFrame
+    by_history: pd.DataFrame
+    report: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Extras:
     """What a report shows where it has been made.
 
     Attributes:
         tuning_report: From ``tune_systems``.
-        study_table: Of the study, as it is to be printed.
-        study_cohort_table: The same by length of history.
+        study: Of the pipeline ``study``.
     """
 
     tuning_report: Mapping[str, Any] | None = None
-    study_table: pd.DataFrame | None = None
-    study_cohort_table: pd.DataFrame | None = None
+    study: Study | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,7 @@ class Section:
         key: Its anchor.
         title: Its heading.
         text: What a reader has to know, in paragraphs.
+        points: Sentences of a list below it.
         drawing: Its plot.
         tables: Shown.
         folded: Shown when they are asked for.
@@ -80,6 +96,7 @@ class Section:
     key: str
     title: str
     text: list[str]
+    points: list[str]
     drawing: Drawing | None
     tables: list[Table]
     folded: list[Table]
@@ -126,7 +143,7 @@ def _make_summary(metrics: Mapping[str, Any]) -> list[Table]:
     return [
         page_tables.make_summary_table(quality, differences, protocol, metric)
         for protocol, others in metrics["differences"].items()
-        if others
+        if others.keys() - {TRANSFORMER}
         for metric in HEADLINE_METRICS
     ]
 
@@ -197,11 +214,12 @@ def _make_sections(
         ("beyond_accuracy", "Beyond accuracy", *_make_beyond_accuracy(metrics)),
         ("training", "Training", *_make_training(metrics)),
         ("tuning", "Tuning of the baselines", *_make_tuning(extras.tuning_report)),
-        ("study", "The study", *_make_study(extras)),
+        ("study", "The study", *_make_study(extras.study)),
     ]
+    points = {"study": extras.study.report["differs"] if extras.study else []}
     for key, title, text, shown, folded in made:
         if shown or key in drawings:
-            yield Section(key, title, text, drawings.get(key), shown, folded)
+            yield Section(key, title, text, points.get(key, []), drawings.get(key), shown, folded)
 
 
 Parts = tuple[list[str], list[Table], list[Table]]  # text, tables, folded tables
@@ -218,7 +236,11 @@ def _make_quality(metrics: Mapping[str, Any]) -> Parts:
         ]
         for chosen in (HEADLINE_METRICS, others)
     )
-    return ["Each system's mean over the playlists, its interval below. The best of a column is bold."], shown, folded
+    text = "Each system's mean over the playlists, its interval below. The best of a column is bold."
+    if any(TRANSFORMER in systems for systems in metrics["ranking"].values()):
+        stages = f"The {MODEL} ranks in two stages; {name_system(TRANSFORMER)} is the first without the second."
+        return [text, stages], shown, folded
+    return [text], shown, folded
 
 
 def _make_differences(metrics: Mapping[str, Any]) -> Parts:
@@ -310,16 +332,39 @@ def _make_tuning(report: Mapping[str, Any] | None) -> Parts:
     return [], [Table(caption, "system", columns, rows)], []
 
 
-def _make_study(extras: Extras) -> Parts:
-    found = [
-        page_tables.make_plain_table(frame, caption=caption)
-        for frame, caption in (
-            (extras.study_table, "All playlists"),
-            (extras.study_cohort_table, "By length of the history"),
-        )
-        if frame is not None
+def _make_study(study: Study | None) -> Parts:
+    if study is None:
+        return [], [], []
+    baseline = name_system(ITEM_ITEM)
+    shown = [
+        page_tables.make_study_table(study.overall, "metric", caption="F1 on the test part, all histories"),
+        page_tables.make_study_difference_table(
+            study.overall, "metric", ITEM_ITEM, caption=f"F1 minus that of {baseline}, and their ratio, all histories"
+        ),
     ]
-    return [], found, []
+    folded = []
+    for metric in METRICS:
+        rows, name = study.by_history[study.by_history["metric"] == metric], name_metric(metric)
+        shown += [page_tables.make_study_table(rows, "history", caption=f"{name} by tracks of the history")]
+        caption = f"{name} minus that of {baseline}, and their ratio, by tracks of the history"
+        folded += [page_tables.make_study_difference_table(rows, "history", ITEM_ITEM, caption=caption)]
+    return _describe_study(study.report), shown, folded
+
+
+def _describe_study(report: Mapping[str, Any]) -> list[str]:
+    budget, claims, differs = report["budget"], len(report["paper"]), len(report["differs"])
+    steps = " or ".join(f"{number:,}" for number in budget["steps"])
+    seeds = ", ".join(map(str, budget["seeds"]))
+    late = "" if budget["is_equal"] else f" The time of {len(budget['out_of_time'])} of them ran out."
+    return [
+        "Causal mask and positions on and off, against the neural item-item model "
+        f"({name_system(ITEM_ITEM)}): all but a playlist's last tracks are its history, and these are to be found. "
+        "All figures are means over the seeds on the test part.",
+        f"{report['chosen']['system']!r} is chosen, by {name_metric(METRICS[0])} on the validation part. Each training "
+        f"took {steps} steps of {budget['batch_size']} playlists, once with each of the seeds {seeds}.{late}",
+        f"{claims - differs} of {claims} claims of Amazon Music's paper are found here too."
+        + " What was found otherwise:" * bool(differs),
+    ]
 
 
 def _list_cases(rows: pd.DataFrame) -> list[tuple[str, str]]:

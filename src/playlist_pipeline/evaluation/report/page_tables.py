@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -10,11 +11,12 @@ import pandas as pd
 
 from playlist_pipeline.evaluation.beyond_accuracy import UNKNOWN
 from playlist_pipeline.evaluation.names import LOWER_IS_BETTER, name_case, name_metric, name_system
-from playlist_pipeline.evaluation.summary import MODEL
+from playlist_pipeline.evaluation.summary import MODEL, TRANSFORMER
 
 MISSING = "-"
 TIMES = "\N{MULTIPLICATION SIGN}"
 ABOVE, BELOW = "above", "below"
+STUDY_DIGITS = 4  # its F1 are of some hundredths
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,19 @@ class Table:
     footer: list[Row] = field(default_factory=list)
 
 
-def format_number(value: Any) -> str:
-    """Return a number with three digits after the point, from 10 on with four digits in all; ``-`` if it is missing."""
+def format_number(value: Any, digits: int = 3) -> str:
+    """Return a number with so many digits after the point, from 10 on with one more in all; ``-`` if it is missing."""
     if value is None or math.isnan(value):
         return MISSING
     if isinstance(value, Integral):
         return f"{value:,}"
-    digits = next((digits for digits, limit in ((3, 10), (2, 100), (1, 1000)) if abs(value) < limit), 0)
-    return f"{value:,.{digits}f}"
+    shown = next((digits - more for more, limit in enumerate((10, 100, 1000)) if abs(value) < limit), 0)
+    return f"{value:,.{shown}f}"
 
 
-def format_interval(low: float, high: float) -> str:
+def format_interval(low: float, high: float, digits: int = 3) -> str:
     """Return ``[low, high]``."""
-    return f"[{format_number(low)}, {format_number(high)}]"
+    return f"[{format_number(low, digits)}, {format_number(high, digits)}]"
 
 
 def make_quality_table(quality: pd.DataFrame, metrics: Mapping[str, Any], protocol: str, metric: str) -> Table:
@@ -129,11 +131,11 @@ def make_difference_table(differences: pd.DataFrame, protocol: str, metric: str)
 
 
 def make_summary_table(quality: pd.DataFrame, differences: pd.DataFrame, protocol: str, metric: str) -> Table:
-    """Make the table that sets the model beside the best other system of each case.
+    """Make the table that sets the model beside the best baseline of each case.
 
     Args:
         quality: From ``tabulate_quality``.
-        differences: From ``tabulate_differences``; with the model.
+        differences: From ``tabulate_differences``; with the model and a baseline.
         protocol: One of them.
         metric: One of them, of which higher is better.
     """
@@ -143,7 +145,8 @@ def make_summary_table(quality: pd.DataFrame, differences: pd.DataFrame, protoco
     for case in means["case"].unique().tolist():
         of_case = means[means["case"] == case].to_dict("records")
         model = next(row for row in of_case if row["system"] == MODEL)
-        best = max((row for row in of_case if row["system"] != MODEL), key=lambda row: row["mean"])
+        baselines = [row for row in of_case if row["system"] not in (MODEL, TRANSFORMER)]
+        best = max(baselines, key=lambda row: row["mean"])
         is_pair = (others["case"] == case) & (others["system"] == best["system"])
         cells = [
             _make_interval_cell(model),
@@ -154,9 +157,9 @@ def make_summary_table(quality: pd.DataFrame, differences: pd.DataFrame, protoco
         ]
         rows.append(Row(name_case(protocol, case), cells))
     return Table(
-        caption=f"{name_metric(metric)}: the model and the best other system, protocol {protocol}",
+        caption=f"{name_metric(metric)}: the model and the best baseline, protocol {protocol}",
         corner="given",
-        columns=["model", "best other system", "its figure", "difference (ratio)", "playlists"],
+        columns=["model", "best baseline", "its figure", "difference (ratio)", "playlists"],
         rows=rows,
     )
 
@@ -226,22 +229,58 @@ def make_beyond_accuracy_table(figures: pd.DataFrame, protocol: str, figure: str
     )
 
 
-def make_plain_table(frame: pd.DataFrame, *, caption: str) -> Table:
-    """Make a table of a frame as it is; its first column names the rows.
+def make_study_table(figures: pd.DataFrame, column: str, *, caption: str) -> Table:
+    """Make a table of the study: each system's mean and interval.
 
     Args:
-        frame: At least one column.
-        caption: Of the table.
+        figures: From ``tabulate_overall`` or, of one metric, ``tabulate_by_history``.
+        column: ``metric`` or ``history``.
+        caption: Says what is told apart.
     """
-    first, *columns = map(str, frame.columns)
+    rows = _name_study_systems(figures)
+    make_cell = partial(_make_interval_cell, digits=STUDY_DIGITS)
+    return _make_study_table(rows, column, make_cell, caption, best=_find_best(rows, column, "mean"))
+
+
+def make_study_difference_table(figures: pd.DataFrame, column: str, baseline: str, *, caption: str) -> Table:
+    """Make a table of the study: each system's figure minus the item-item baseline's, and their ratio.
+
+    Args:
+        figures: As for ``make_study_table``.
+        column: ``metric`` or ``history``.
+        baseline: The item-item one.
+        caption: Says what is told apart.
+    """
+    others = figures[figures["system"] != baseline].drop(columns=["mean", "low", "high"])
+    rows = _name_study_systems(others).rename(
+        columns={"difference": "mean", "difference_low": "low", "difference_high": "high"}
+    )
+    return _make_study_table(rows, column, partial(_make_difference_cell, digits=STUDY_DIGITS), caption)
+
+
+def _name_study_systems(figures: pd.DataFrame) -> pd.DataFrame:
+    names = [
+        name_system(system) + " (chosen)" * bool(chosen)
+        for system, chosen in zip(figures["system"], figures["chosen"], strict=True)
+    ]
+    return figures.assign(system=names)
+
+
+def _make_study_table(
+    rows: pd.DataFrame,
+    column: str,
+    make_cell: Callable[[Mapping[str, Any]], Cell],
+    caption: str,
+    *,
+    best: Set[tuple[str, str]] = frozenset(),
+) -> Table:
+    counts = rows[[column, "playlists"]].drop_duplicates()
     return Table(
         caption=caption,
-        corner=first,
-        columns=columns,
-        rows=[
-            Row(str(name), [Cell(value if isinstance(value, str) else format_number(value)) for value in values])
-            for name, *values in frame.itertuples(index=False, name=None)
-        ],
+        corner="system",
+        columns=[name_metric(value) for value in counts[column]],
+        rows=_make_rows(rows, column, make_cell, best=best),
+        footer=[_count_row(counts["playlists"].tolist())],
     )
 
 
@@ -273,14 +312,14 @@ def _name_place(protocol: str, case: str) -> str:
     return f"protocol {protocol}, {name_case(protocol, case)}"
 
 
-def _make_interval_cell(row: Mapping[str, Any]) -> Cell:
-    return Cell(format_number(row["mean"]), format_interval(row["low"], row["high"]))
+def _make_interval_cell(row: Mapping[str, Any], digits: int = 3) -> Cell:
+    return Cell(format_number(row["mean"], digits), format_interval(row["low"], row["high"], digits))
 
 
-def _make_difference_cell(row: Mapping[str, Any]) -> Cell:
+def _make_difference_cell(row: Mapping[str, Any], digits: int = 3) -> Cell:
     ratio = "" if math.isnan(row["ratio"]) else f" ({TIMES}{row['ratio']:.2f})"
     side = ABOVE if row["low"] > 0 else BELOW if row["high"] < 0 else ""
-    return Cell(f"{row['mean']:+.3f}{ratio}", format_interval(row["low"], row["high"]), side=side)
+    return Cell(f"{row['mean']:+.{digits}f}{ratio}", format_interval(row["low"], row["high"], digits), side=side)
 
 
 def _count_row(counts: Sequence[int], name: str = "playlists") -> Row:

@@ -31,7 +31,14 @@ SETTINGS: dict[Any, Any] = {
     "axes.spines.right": False,
 }
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-LINE_STYLES = {"solid": "-", "dash": "--", "dot": ":"}
+# Plotly's names of dashes to matplotlib's and to those of SVG.
+DASHES: dict[str, tuple[Any, str]] = {
+    "solid": ("-", ""),
+    "dash": ("--", "6 3"),
+    "dot": (":", "2 3"),
+    "dashdot": ("-.", "6 2 2 2"),
+    "longdash": ((0, (8, 2)), "11 3"),
+}
 SPREAD = 0.25  # of a category's width, over which the systems' points are spread
 LONG_LABELS = 40  # characters of all labels of an axis together that do not fit side by side
 
@@ -43,12 +50,17 @@ class Entry:
     Attributes:
         name: The system or loss.
         colour: Of the line, as CSS has it.
-        dash: ``solid``, ``dash`` or ``dot``.
+        dash: A key of ``DASHES``.
     """
 
     name: str
     colour: str
     dash: str
+
+    @property
+    def dash_array(self) -> str:
+        """``stroke-dasharray`` of the line; empty if it is solid."""
+        return DASHES[self.dash][1]
 
 
 @dataclass(frozen=True)
@@ -90,13 +102,34 @@ def draw_figure(figure: go.Figure, *, name: str) -> Drawing:
             legend.setdefault(trace["name"], Entry(trace["name"], _colour_of(trace), _dash_of(trace)))
     layout = content["layout"]
     drawn = [
-        _draw_panel(traces, layout, axis, key=f"{name}-{number}")
+        _draw_panel(traces, layout, axis, heights=_find_heights(panels, layout, axis), key=f"{name}-{number}")
         for number, (axis, traces) in enumerate(panels.items(), 1)
     ]
     return Drawing(title=_text_of(layout.get("title")), legend=list(legend.values()), panels=drawn)
 
 
-def _draw_panel(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], axis: str, *, key: str) -> str:
+def _find_heights(
+    panels: Mapping[str, Sequence[Mapping[str, Any]]], layout: Mapping[str, Any], axis: str
+) -> list[float]:
+    """List the values and ends of error bars of all panels whose y axis is matched to that of a panel."""
+
+    def name_scale(axis: str) -> str:
+        return layout.get(axis.replace("x", "yaxis"), {}).get("matches") or axis.replace("x", "y")
+
+    heights = []
+    for trace in (
+        trace for other, traces in panels.items() if name_scale(other) == name_scale(axis) for trace in traces
+    ):
+        bars = trace.get("error_y", {})
+        nothing = [0.0] * len(trace["y"])
+        ends = zip(trace["y"], bars.get("arrayminus", nothing), bars.get("array", nothing), strict=True)
+        heights += [end for y, below, above in ends if y is not None for end in (y - below, y + above)]
+    return heights
+
+
+def _draw_panel(
+    traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], axis: str, *, heights: Sequence[float], key: str
+) -> str:
     x_axis = layout.get(axis.replace("x", "xaxis"), {})
     y_axis = layout.get(axis.replace("x", "yaxis"), {})
     title = _find_title(layout, x_axis, y_axis)
@@ -108,6 +141,8 @@ def _draw_panel(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], 
         places = _place_categories(axes, traces) if _has_categories(traces) else None
         for number, trace in enumerate(traces):
             _draw_trace(axes, trace, places, shift=SPREAD * ((number + 0.5) / len(traces) - 0.5), gid=f"line-{number}")
+        axes.update_datalim([(0.0, height) for height in heights], updatex=False)
+        axes.autoscale_view()
         _label_axes(axes, traces, x_axis, y_axis, title)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata=NO_METADATA)
@@ -128,7 +163,7 @@ def _draw_trace(
         ys,
         yerr=[bars["arrayminus"], bars["array"]] if bars.get("array") is not None and xs else None,
         color=_colour_of(trace),
-        linestyle=LINE_STYLES[_dash_of(trace)] if "lines" in mode else "none",
+        linestyle=DASHES[_dash_of(trace)][0] if "lines" in mode else "none",
         drawstyle="steps-post" if trace.get("line", {}).get("shape") == "hv" else "default",
         marker="o" if "markers" in mode else "",
         markersize=3.5,

@@ -70,12 +70,13 @@ def rank_tracks(
     from playlist_pipeline.evaluation.baselines import TrainingPlaylists, fit_baselines  # noqa: PLC0415
     from playlist_pipeline.evaluation.cases import cases_from_table  # noqa: PLC0415
     from playlist_pipeline.evaluation.rankings import rank_cases  # noqa: PLC0415
+    from playlist_pipeline.evaluation.summary import MODEL, TRANSFORMER  # noqa: PLC0415
     from playlist_pipeline.generation.recommender import Recommender  # noqa: PLC0415
 
     train = TrainingPlaylists.read(sequences.source("train", model.vocabulary), model.vocabulary, playlists)
-    systems: dict[str, Any] = {"model": Recommender(model, reranker=reranker, batch_size=config.batch_size)}
-    if systems["model"].reranker is not None:
-        systems["transformer"] = Recommender(model, batch_size=config.batch_size)
+    systems: dict[str, Any] = {MODEL: Recommender(model, reranker=reranker, batch_size=config.batch_size)}
+    if systems[MODEL].reranker is not None:
+        systems[TRANSFORMER] = Recommender(model, batch_size=config.batch_size)
     systems |= fit_baselines(config.baselines, train, baselines_config)
     return rank_cases(systems, cases_from_table(test_cases), config)
 

@@ -68,8 +68,9 @@ def build_report_page(
     training_plot: Any,
     tuning_report: dict[str, Any] | None = None,
     tuning_plot: Any = None,
-    study_table: pd.DataFrame | None = None,
-    study_cohort_table: pd.DataFrame | None = None,
+    study_overall: pd.DataFrame | None = None,
+    study_by_history: pd.DataFrame | None = None,
+    study_report: dict[str, Any] | None = None,
     study_plot: Any = None,
 ) -> str:
     """Build the page that shows all tables and plots.
@@ -91,14 +92,15 @@ def build_report_page(
         training_plot: Loss by step.
         tuning_report: Settings of the baselines, if the pipeline ``baselines`` has run.
         tuning_plot: Its trials.
-        study_table: The study's figures, if it has been made.
-        study_cohort_table: The same by length of the history.
-        study_plot: The same as a plot.
+        study_overall: The study's figures, if the pipeline ``study`` has run.
+        study_by_history: The same by length of the history.
+        study_report: The chosen variant, the budget, and what differs from the paper's claims.
+        study_plot: Both tables as a plot.
 
     Returns:
         An HTML document.
     """
-    from playlist_pipeline.evaluation.report.page import Extras, Facts, build_page  # noqa: PLC0415
+    from playlist_pipeline.evaluation.report.page import Extras, Facts, Study, build_page  # noqa: PLC0415
 
     facts = Facts(
         extraction_report,
@@ -112,4 +114,7 @@ def build_report_page(
     plots = {"quality": quality_plot, "differences": difference_plot, "cohorts": cohort_plot, "deciles": decile_plot}
     plots |= {"beyond_accuracy": beyond_accuracy_plot, "training": training_plot}
     plots |= {"tuning": tuning_plot, "study": study_plot}
-    return build_page(metrics, facts, plots, Extras(tuning_report, study_table, study_cohort_table))
+    study = None
+    if study_overall is not None and study_by_history is not None and study_report is not None:
+        study = Study(study_overall, study_by_history, study_report)
+    return build_page(metrics, facts, plots, Extras(tuning_report, study))

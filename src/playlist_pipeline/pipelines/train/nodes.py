@@ -34,7 +34,7 @@ def train_model(
         train_config: The recipe.
 
     Returns:
-        The ``LoadedModel``, the losses by step, and a summary of the run.
+        The ``LoadedModel``, the losses by step, and a summary of the run with its wall time.
     """
     from playlist_pipeline.training.loop import train_model as train  # noqa: PLC0415
 
@@ -48,7 +48,7 @@ def train_model(
         train_config=train_config,
         checkpoints=checkpoints,
     )
-    return result.model, result.history, result.summary
+    return result.model, result.history, result.summary | {"seconds": result.seconds}
 
 
 def plot_training(history: pd.DataFrame) -> Any:
