@@ -86,6 +86,9 @@ def _choose(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the tokens of the candidates, int32 [n, C], rising, and which are valid, bool [n, C]."""
     total = np.sum([weight * scores.tracks[name] for name, weight in CANDIDATE_WEIGHTS.items()], axis=0)
+    # Without tracks the transformer only knows what is popular, which would push aside what the title says.
+    is_empty = np.array([not (read_stand_ins(given) >= len(SPECIALS)).any() for given in seeds])
+    total[is_empty] -= CANDIDATE_WEIGHTS["transformer"] * scores.tracks["transformer"][is_empty]
     total += POPULARITY_WEIGHT * stage.counts / max(stage.counts.max(), 1.0)
     total += ARTIST_WEIGHT * scores.artists["playlists"][:, stage.artists.of_token]
     total[:, (stage.counts == 0) | (np.arange(len(stage.counts)) < len(SPECIALS))] = -np.inf
