@@ -60,7 +60,7 @@ def state() -> RerankerState:
         np.zeros(width, np.float32), np.ones(width, np.float32), hidden_dim=5, dropout=0.5, rngs=rngs
     )
     network.linear.kernel[...] = 0.1 * nnx.initializers.normal(1.0)(rngs.params(), network.linear.kernel.shape)
-    return RerankerState(network, _pack(PLAYLISTS), TITLES, ARTISTS, num_candidates=6, vocabulary="v" * 64)
+    return RerankerState(network, _pack(PLAYLISTS), TITLES, ARTISTS, num_candidates=NUM_TOKENS, vocabulary="v" * 64)
 
 
 @pytest.fixture(scope="session")
