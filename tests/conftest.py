@@ -205,6 +205,7 @@ PROJECT = Path(__file__).parents[1]
 TINY_PARAMETERS: dict[str, Any] = {
     "model": {"context_length": 12, "num_layers": 1, "num_heads": 2, "embed_dim": 8, "feedforward_dim": 16},
     "train": {"max_steps": 4, "batch_size": 4, "num_negatives": 8, "validate_every": 2, "checkpoint_every": 2},
+    "rerank": {"num_folds": 2, "num_epochs": 2},
     "evaluate": {"num_seeds": [1, 5], "min_truth": 3, "bootstrap_samples": 20, "batch_size": 8},
     "generate": {"length": 8, "num_examples": 1, "num_example_seeds": 2},
 }

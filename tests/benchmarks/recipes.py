@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from playlist_pipeline.config import EvaluateConfig, ModelConfig, StudyConfig, TrainConfig
+from playlist_pipeline.config import EvaluateConfig, ModelConfig, RerankConfig, StudyConfig, TrainConfig
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -30,6 +30,11 @@ def make_train_config(*, env: str = "base", **changed: Any) -> TrainConfig:
 def make_evaluate_config(*, env: str = "base", **changed: Any) -> EvaluateConfig:
     """Return what an environment of conf/ measures, with the given fields replaced and seed 0 if not given."""
     return EvaluateConfig(**_read("evaluate", env, {"seed": 0} | changed, file="parameters_evaluate.yml"))
+
+
+def make_rerank_config(**changed: Any) -> RerankConfig:
+    """Return the second stage of conf/base, with the given fields replaced and seed 0 if not given."""
+    return RerankConfig(**_read("rerank", "base", {"seed": 0} | changed, file="parameters_rerank.yml"))
 
 
 def make_study_config(**changed: Any) -> StudyConfig:

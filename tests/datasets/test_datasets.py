@@ -4,6 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from playlist_pipeline.datasets import (
     ModelDataset,
     OptionalDataset,
     PartsDataset,
+    RerankerDataset,
     RunManifestDataset,
     SeedsDataset,
     SequencesDataset,
@@ -38,6 +40,7 @@ ALL = [
     ModelDataset,
     OptionalDataset,
     PartsDataset,
+    RerankerDataset,
     RunManifestDataset,
     SeedsDataset,
     SequencesDataset,
@@ -239,6 +242,29 @@ class TestStudyRunsDataset:
         assert dataset.fingerprint() == StudyRunsDataset(filepath=str(tmp_path / "others")).fingerprint()
         with pytest.raises(DatasetError, match="through the handle"):
             dataset.save("anything")
+
+
+class TestRerankerDataset:
+    def test_saves_and_loads_a_second_stage(self, tmp_path: Path) -> None:
+        from playlist_pipeline.corpus.sequences import PackedSequences  # noqa: PLC0415
+        from playlist_pipeline.generation.reranking.first_stage import Artists  # noqa: PLC0415
+        from playlist_pipeline.generation.reranking.reranker import RerankerState  # noqa: PLC0415
+
+        sequences = PackedSequences(np.array([3, 2, 4], np.int32), np.array([0, 1, 3]), np.array([5, 7], np.int32))
+        artists = Artists(np.array([0, 0, 0, 1, 1], np.int32), ["", "björk"])
+        dataset = RerankerDataset(filepath=str(tmp_path / "reranker"))
+        dataset.save(RerankerState(None, sequences, ["Jóga", None], artists, num_candidates=9, vocabulary="v"))
+        assert dataset.exists()
+        loaded = dataset.load()
+        assert (loaded.network, loaded.num_candidates, loaded.vocabulary) == (None, 9, "v")
+        assert (loaded.titles, loaded.artists.names) == (["Jóga", None], ["", "björk"])
+        assert loaded.artists.of_token.tolist() == [0, 0, 0, 1, 1]
+        assert [playlist.tolist() for playlist in loaded.sequences] == [[3], [2, 4]]
+        assert loaded.sequences.playlist_ids.tolist() == [5, 7]
+
+    def test_a_missing_folder_is_an_error_of_kedro(self, tmp_path: Path) -> None:
+        with pytest.raises(DatasetError, match="cannot read the second stage"):
+            RerankerDataset(filepath=str(tmp_path / "missing")).load()
 
 
 class TestPartsDataset:
