@@ -143,6 +143,33 @@ def complete_rows(
     return continuations
 
 
+def draw_tracks(tokens: np.ndarray, scores: np.ndarray, count: int, *, sampling: Sampling, seed: int) -> np.ndarray:
+    """Draw tracks from a ranked list, none twice.
+
+    Each is drawn among the ``sampling.top_k`` best that are left, by the softmax of their scores.
+
+    Args:
+        tokens: int32 [n], best first, padded with -1.
+        scores: float32 [n], falling.
+        count: How many are wanted.
+        sampling: ``top_k`` and ``temperature`` count here.
+        seed: Of the drawing.
+
+    Returns:
+        int32 [count], less if the list is shorter.
+    """
+    left = list(range(int((tokens != PADDING).sum())))
+    # A temperature that float64 cannot hold would divide by zero.
+    logits = scores.astype(np.float64) / max(sampling.temperature, float(np.finfo(np.float32).tiny))
+    generator = np.random.Generator(np.random.PCG64(seed))
+    drawn = []
+    for _ in range(min(count, len(left))):
+        some = logits[left[: sampling.top_k]]
+        weights = np.exp(some - some.max())
+        drawn.append(left.pop(int(generator.choice(len(some), p=weights / weights.sum()))))
+    return tokens[drawn].astype(np.int32)
+
+
 def _complete_batch(
     draw_next: Callable[..., Array],
     given: Sequence[np.ndarray],

@@ -11,7 +11,7 @@ import pandas as pd
 from playlist_pipeline.config import GenerateConfig
 from playlist_pipeline.corpus.database import Database, TrackRow
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.generation.decode import Continuation, Sampling, complete_rows, rank_tracks
+from playlist_pipeline.generation.decode import Continuation, Sampling, complete_rows, draw_tracks, rank_tracks
 from playlist_pipeline.generation.export import GeneratedPlaylist, PlaylistTrack
 from playlist_pipeline.generation.lookup import ResolvedSeeds, resolve_seeds
 from playlist_pipeline.generation.reranking.reranker import Reranker, RerankerState, load_reranker
@@ -174,11 +174,12 @@ class Recommender:
 
         Args:
             seeds: Track URIs, links or "artist - title"; none at all is allowed.
-            name: Its title; it does not change the tracks.
+            name: Its title. With a second stage it counts as input.
             length: Tracks of the finished playlist, seeds included.
             top_k: Draw among so many best tracks.
             temperature: Divides the logits; small is greedy.
-            eop_weight: Multiplies the probability of the playlist's end; 0 always fills it to ``length``.
+            eop_weight: Multiplies the probability of the playlist's end; 0 always fills it to ``length``. Above 0 the
+                transformer draws track by track and alone, as the second stage knows of no end.
             seed: Of the drawing: the same one gives the same playlist.
 
         Raises:
@@ -236,19 +237,35 @@ class Recommender:
             resolve_seeds(given, self.database, self.vocabulary, where=f"playlist {number}, " if len(seeds) > 1 else "")
             for number, given in enumerate(seeds, start=1)
         ]
-        continuations = complete_rows(
-            self.model,
-            [found.tokens for found in resolved],
-            length=length,
-            sampling=Sampling(top_k=top_k, temperature=temperature, eop_weight=eop_weight),
-            seeds=random_seeds,
-        )
+        sampling = Sampling(top_k=top_k, temperature=temperature, eop_weight=eop_weight)
+        rows, titles = [found.tokens for found in resolved], list(names or [None] * len(seeds))
+        if self.reranker is not None and eop_weight == 0:
+            continuations = self._draw_from_lists(rows, titles, length, sampling, random_seeds)
+        else:
+            continuations = complete_rows(self.model, rows, length=length, sampling=sampling, seeds=random_seeds)
         return [
             self._assemble_playlist(playlist_name, found, continuation, settings, random_seed)
             for playlist_name, found, continuation, random_seed in zip(
-                names or [None] * len(seeds), resolved, continuations, random_seeds, strict=True
+                titles, resolved, continuations, random_seeds, strict=True
             )
         ]
+
+    def _draw_from_lists(
+        self,
+        rows: Sequence[np.ndarray],
+        titles: Sequence[str | None],
+        length: int,
+        sampling: Sampling,
+        seeds: Sequence[int],
+    ) -> list[Continuation]:
+        """Continue playlists from the lists of both stages, each ranked once."""
+        lists = zip(*self._rank(rows, length + sampling.top_k, titles), strict=True)
+        continuations = []
+        for row, (tokens, scores), seed in zip(rows, lists, seeds, strict=True):
+            wanted = max(length - len(row), 0)
+            drawn = draw_tracks(tokens, scores, wanted, sampling=sampling, seed=seed)
+            continuations.append(Continuation(drawn, "length" if len(drawn) == wanted else "vocabulary"))
+        return continuations
 
     def _assemble_playlist(
         self,

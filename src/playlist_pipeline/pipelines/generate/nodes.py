@@ -32,13 +32,14 @@ def choose_seeds(seeds: list[list[str]], model: Any, sequences: SequenceStore, c
 
 
 def complete_playlists(
-    seeds: list[list[str]], model: Any, database: Database, config: GenerateConfig
+    seeds: list[list[str]], model: Any, reranker: Any, database: Database, config: GenerateConfig
 ) -> list[dict[str, Any]]:
     """Complete a playlist from each list of seeds.
 
     Args:
         seeds: Track URIs or texts.
         model: The trained ``LoadedModel``.
+        reranker: The ``RerankerState`` of the second stage.
         database: The catalog, for names.
         config: Length and sampling.
 
@@ -47,7 +48,7 @@ def complete_playlists(
     """
     from playlist_pipeline.generation.recommender import Recommender  # noqa: PLC0415
 
-    recommender = Recommender(model, database=database)
+    recommender = Recommender(model, reranker=reranker, database=database)
     playlists = recommender.complete_many(
         seeds,
         length=config.length,

@@ -25,6 +25,7 @@ def create_pipeline() -> Pipeline:
                 inputs={
                     "seeds": "chosen_seeds",
                     "model": "model",
+                    "reranker": "reranker",
                     "database": "catalog_db",
                     "config": "params:generate",
                 },
