@@ -45,7 +45,7 @@ def test_overlays_name_known_parameters_only(path: Path) -> None:
         ("split", "train_fraction", 1.5, "a number between 0 and 1, both excluded"),
         ("split", "validation_fraction", 0.3, "less than 1 - train_fraction (0.2), so that a test part is left"),
         ("vocabulary", "min_count", 1.5, "a value of type int"),
-        ("model", "num_heads", 3, "a divisor of embed_dim (128)"),
+        ("model", "num_heads", 3, f"a divisor of embed_dim ({make_config('model', values_of('model')).embed_dim})"),
         ("model", "dropout", 1.0, "at least 0 and less than 1"),
         ("train", "learning_rate", float("nan"), "a value of type float"),
         ("train", "learning_rate", "fast", "a value of type float"),
@@ -122,10 +122,10 @@ def test_deezer_needs_its_playlist_ids() -> None:
 
 
 def test_a_size_gives_what_is_null_and_nothing_else() -> None:
-    base = values_of("model")
+    base = values_of("model") | dict.fromkeys(("num_layers", "num_heads", "embed_dim", "feedforward_dim"))
     small = make_config("model", base | {"size": "small", "num_layers": 5})
     assert (small.num_layers, small.num_heads, small.embed_dim, small.feedforward_dim) == (5, 4, 64, 128)
-    medium = make_config("model", base)
+    medium = make_config("model", base | {"size": "medium"})
     assert (medium.num_layers, medium.num_heads, medium.embed_dim, medium.feedforward_dim) == (6, 8, 128, 256)
     assert make_config("model", small.to_dict()) == small
 

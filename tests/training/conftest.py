@@ -43,6 +43,7 @@ def make_train_config():
             "seed": 3,
             "batch_size": 4,
             "learning_rate": 0.01,
+            "table_learning_rate": None,
             "num_negatives": 5,
             "unk_rate": 0.05,
             "shuffle_tracks": False,

@@ -92,7 +92,7 @@ def facts_of_page(make_config):
                 "validation_loss": None,
             },
             evaluate=make_config(protocols=["first_k", "challenge"]),
-            model=make_model_config(),
+            model=make_model_config(num_layers=6),
         )
 
     return make
