@@ -150,3 +150,13 @@ def test_fingerprint_tells_where_a_uri_ends():
 def test_table_that_is_no_vocabulary_is_refused(table, message):
     with pytest.raises(UserError, match=message):
         Vocabulary.from_table(table)
+
+
+def test_the_most_frequent_track_of_the_artist_stands_in_for_an_unknown_one():
+    vocabulary = Vocabulary(pa.array([*SPECIALS, "a", "b", "c"]), np.array([0, 0, 0, 9, 5, 2]))
+    tracks = pa.table({"uri": ["c", "new 1", "b", "new 2", "a", "new 3"], "artist_id": [7, 7, 7, 1, 0, 0]})
+    seeds = vocabulary.seeds_of(tracks)
+    assert seeds.dtype == np.int32
+    assert seeds.tolist() == [5, -2 - 4, 4, UNK, 3, -2 - 3]
+    assert vocabulary_module.read_stand_ins(seeds).tolist() == [5, 4, 4, UNK, 3, 3]
+    assert vocabulary_module.stand_in_for(np.array([3, 5])).tolist() == [-5, -7]

@@ -6,9 +6,9 @@ import pytest
 from flax import nnx
 
 from playlist_pipeline.config import ModelConfig
-from playlist_pipeline.corpus.vocabulary import EOP, SPECIALS, START, UNK
+from playlist_pipeline.corpus.vocabulary import EOP, SPECIALS, START, UNK, stand_in_for
 from playlist_pipeline.generation import decode
-from playlist_pipeline.generation.decode import Sampling, complete_rows, frame_prompts, rank_tracks
+from playlist_pipeline.generation.decode import Sampling, complete_rows, draw_tracks, frame_prompts, rank_tracks
 from playlist_pipeline.model.embedding import SideIndex, TableParam
 from playlist_pipeline.model.transformer import Transformer, fold_side_information
 
@@ -206,3 +206,38 @@ def test_ranking_compiles_once_for_batches_and_rest(tiny_model, rows):
     before = decode._encode_batch._cache_size()
     rank_tracks(tiny_model, rows, 19, batch_size=5)  # a batch size that no other test uses
     assert decode._encode_batch._cache_size() == before + 1
+
+
+class TestDrawnTracks:
+    tokens = np.array([9, 4, 7, 5, -1], np.int32)
+    scores = np.array([2.0, 1.0, 0.0, -1.0, -np.inf], np.float32)
+
+    def draw(self, count, *, top_k=3, temperature=1.0, seed=0):
+        sampling = Sampling(top_k=top_k, temperature=temperature, eop_weight=0.0)
+        return draw_tracks(self.tokens, self.scores, count, sampling=sampling, seed=seed).tolist()
+
+    @pytest.mark.parametrize("settings", [{"top_k": 1}, {"temperature": 1e-45}])
+    def test_greedy_drawing_keeps_the_order(self, settings):
+        assert self.draw(3, **settings) == [9, 4, 7]
+
+    def test_nothing_is_drawn_twice_and_a_short_list_ends(self):
+        assert sorted(self.draw(10)) == [4, 5, 7, 9]
+        assert self.draw(0) == []
+
+    def test_frequencies_are_the_softmax_of_the_best(self):
+        firsts = [self.draw(1, top_k=2, seed=seed)[0] for seed in range(2000)]
+        assert set(firsts) == {9, 4}
+        assert firsts.count(9) / 2000 == pytest.approx(1 / (1 + math.exp(-1)), abs=0.03)
+
+    def test_the_same_seed_gives_the_same_tracks(self):
+        assert self.draw(4, seed=5) == self.draw(4, seed=5)
+        assert len({tuple(self.draw(4, seed=seed)) for seed in range(20)}) > 1
+
+
+def test_a_stand_in_is_read_as_its_track_which_may_be_recommended(tiny_model):
+    with_track, _ = rank_tracks(tiny_model, [np.array([5, 9])], 40, batch_size=2)
+    with_stand_in, _ = rank_tracks(tiny_model, [np.array([5, stand_in_for(np.int32(9))])], 40, batch_size=2)
+    assert 9 in with_stand_in[0]
+    assert [token for token in with_stand_in[0].tolist() if token not in (9, -1)] == [
+        token for token in with_track[0].tolist() if token != -1
+    ]

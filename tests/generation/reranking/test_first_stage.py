@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from playlist_pipeline.corpus.sequences import PackedSequences
 from playlist_pipeline.corpus.vocabulary import START, UNK
-from playlist_pipeline.generation.reranking.first_stage import SCORERS, build_memberships
+from playlist_pipeline.generation.reranking.first_stage import SCORERS, build_memberships, solve_ridge
 
 WEIGHT_OF_3 = 1 / (2**0.44 + 1)  # three playlists hold it
 WEIGHT_OF_7 = 1 / (0**0.44 + 1)  # one does
@@ -97,3 +98,10 @@ def test_all_scorers_answer_without_seeds_and_title(stage, seeds_of):
 )
 def test_artists_whose_whole_name_stands_in_a_title(stage, title, found):
     assert stage.find_artists(title) == [(number, pytest.approx(share)) for number, share in found]
+
+
+def test_ridge_regression_is_that_of_the_normal_equations():
+    generator = np.random.default_rng(0)
+    inputs, targets = generator.normal(size=(30, 8)), generator.normal(size=(30, 3))
+    expected = np.linalg.solve(inputs.T @ inputs + 0.5 * np.eye(8), inputs.T @ targets)
+    np.testing.assert_allclose(solve_ridge(sp.csr_matrix(inputs), targets, 0.5), expected, atol=1e-3)
