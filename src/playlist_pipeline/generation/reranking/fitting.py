@@ -226,10 +226,6 @@ def make_examples(data: TrainingPlaylists, make_model: MakeModel, artists: Artis
     )
 
 
-def _list_arrays(examples: Examples) -> tuple[np.ndarray, ...]:
-    return examples.features, examples.is_valid, examples.is_truth, examples.num_truth
-
-
 def fit_first_stage(data: TrainingPlaylists, rows: np.ndarray, make_model: MakeModel, artists: Artists) -> FirstStage:
     """Fit the first stage to some of the training playlists, int [m]."""
     sequences = take_playlists(data.sequences, rows)

@@ -165,7 +165,7 @@ def load_reranker(path: str | os.PathLike[str]) -> RerankerState:
         UserError: A file is missing or unreadable, or the files are of another version.
     """
     folder = Path(path)
-    advice = "make it again with `kedro run --pipelines=train`"
+    advice = "make it again with `kedro run --pipelines=rerank`"
     try:
         config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
         texts = json.loads((folder / TEXTS_FILE).read_text("utf-8"))
