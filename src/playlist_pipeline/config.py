@@ -653,7 +653,7 @@ class EvaluateConfig(Config):
 
     Attributes:
         protocols: Which of ``first_k``, ``challenge`` and ``deezer``; none twice.
-        num_seeds: The numbers of given tracks in ``first_k``.
+        num_seeds: The numbers of given tracks in ``first_k``; with 0 there is the title alone.
         min_truth: A playlist counts if it has at least this many unique tracks beside its seeds (``first_k``,
             ``challenge``).
         challenge_closed: ``challenge`` uses playlists alone whose every track occurs in training, as the challenge did.
@@ -690,7 +690,7 @@ class EvaluateConfig(Config):
         self._require("protocols", is_able, "a list of " + ", ".join(PROTOCOLS))
         is_able = "deezer" not in protocols or bool(self.deezer_pids)
         self._require("deezer_pids", is_able, "the path of a .npy file, as evaluate.protocols names deezer")
-        self._require("num_seeds", bool(self.num_seeds) and min(self.num_seeds) >= 1, "a list of numbers of 1 or more")
+        self._require("num_seeds", bool(self.num_seeds) and min(self.num_seeds) >= 0, "a list of numbers of 0 or more")
         self._require_at_least(1, "min_truth", "num_recommendations", "bootstrap_samples", "batch_size")
         self._require("max_playlists", self.max_playlists is None or self.max_playlists >= 1, "1 or more, or null")
         self._require("baselines", set(self.baselines) <= set(BASELINES), "a list of " + ", ".join(BASELINES))
