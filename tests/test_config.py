@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from recipes import make_model_config, make_train_config
 
 from playlist_pipeline.config import BASELINES, CONFIG_CLASSES, ConfigError, make_config
 
@@ -119,6 +120,21 @@ def test_deezer_needs_its_playlist_ids() -> None:
     with pytest.raises(ConfigError, match=r"deezer_pids = None .* path of a .npy file, as evaluate.protocols names"):
         make_config("evaluate", base)
     assert make_config("evaluate", base | {"deezer_pids": "pids.npy"}).deezer_pids == "pids.npy"
+
+
+def test_the_environment_mpd_has_the_published_model() -> None:
+    published = make_model_config(env="mpd")
+    assert (published.num_layers, published.num_heads, published.embed_dim, published.feedforward_dim) == (
+        6,
+        8,
+        128,
+        256,
+    )
+    assert published.causal
+    assert published.positions
+    recipe = make_train_config(env="mpd")
+    assert (recipe.loss, recipe.num_negatives, recipe.embedding_init) == ("negatives_only", 20, "normal")
+    assert (recipe.learning_rate, recipe.table_learning_rate) == (0.0005, None)
 
 
 def test_a_size_gives_what_is_null_and_nothing_else() -> None:

@@ -10,7 +10,9 @@ from recipes import make_model_config
 from playlist_pipeline.model.embedding import SideIndex, TableParam
 from playlist_pipeline.model.transformer import Transformer, fold_side_information
 
-CONFIG = make_model_config(context_length=6, num_layers=2, num_heads=2, embed_dim=8, feedforward_dim=12, dropout=0.5)
+CONFIG = make_model_config(
+    positions=True, context_length=6, num_layers=2, num_heads=2, embed_dim=8, feedforward_dim=12, dropout=0.5
+)
 VOCABULARY_SIZE = 11
 TOKENS = np.array([[0, 5, 3, 9, 2, 7], [0, 4, 4, 10, 1, 1]], np.int32)
 
@@ -138,7 +140,7 @@ SIDE = {
 
 def _make(seed=0, side=None, **changed):
     sizes = {"context_length": 6, "num_layers": 2, "num_heads": 2, "embed_dim": 8, "feedforward_dim": 12}
-    cfg = make_model_config(**(sizes | changed))
+    cfg = make_model_config(**({"positions": True} | sizes | changed))
     model = Transformer(cfg, vocabulary_size=VOCABULARY_SIZE, side=side, rngs=nnx.Rngs(seed))
     rng = np.random.default_rng(seed)
     for _, variable in nnx.to_flat_state(nnx.state(model, nnx.Param)):

@@ -31,7 +31,9 @@ def vocabulary():
 
 @pytest.fixture(scope="session")
 def model_config():
-    return make_model_config(context_length=6, num_layers=1, num_heads=2, embed_dim=4, feedforward_dim=6, dropout=0.1)
+    return make_model_config(
+        context_length=6, num_layers=1, num_heads=2, embed_dim=4, feedforward_dim=6, positions=True, dropout=0.1
+    )
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +43,7 @@ def make_train_config():
     def make(**changed):
         fields = {
             "seed": 3,
+            "num_epochs": 2,
             "batch_size": 4,
             "learning_rate": 0.01,
             "table_learning_rate": None,

@@ -31,7 +31,9 @@ def given():
         rng = np.random.default_rng(seed)
         return [rng.integers(3, V, rng.integers(2, 10)).tolist() for _ in range(count)]
 
-    model = make_model_config(context_length=6, num_layers=1, num_heads=2, embed_dim=4, feedforward_dim=6, dropout=0.1)
+    model = make_model_config(
+        context_length=6, num_layers=1, num_heads=2, embed_dim=4, feedforward_dim=6, positions=True, dropout=0.1
+    )
     train = make_train_config(
         batch_size=8,
         learning_rate=0.01,
