@@ -6,7 +6,8 @@ import scipy.sparse as sp
 
 from playlist_pipeline.corpus.sequences import PackedSequences
 from playlist_pipeline.corpus.vocabulary import START, UNK
-from playlist_pipeline.generation.reranking.first_stage import SCORERS, build_memberships, solve_ridge
+from playlist_pipeline.evaluation.baselines.ranking import build_memberships
+from playlist_pipeline.generation.reranking.first_stage import SCORERS, solve_ridge
 
 WEIGHT_OF_3 = 1 / (2**0.44 + 1)  # three playlists hold it
 WEIGHT_OF_7 = 1 / (0**0.44 + 1)  # one does

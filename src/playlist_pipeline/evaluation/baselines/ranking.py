@@ -77,14 +77,19 @@ class TrainingPlaylists:
 
     def build_memberships(self) -> sp.csr_matrix:
         """Build the matrix that says which playlist holds which known track: ones, float64 [P, V]."""
-        tokens = np.asarray(self.sequences.tokens)
-        rows = np.repeat(np.arange(len(self.sequences), dtype=np.int32), np.diff(self.sequences.offsets))
-        known = tokens >= len(SPECIALS)
-        shape = (len(self.sequences), len(self.vocabulary))
-        matrix = sp.csr_matrix((np.ones(int(known.sum())), (rows[known], tokens[known])), shape=shape)
-        matrix.sum_duplicates()
-        matrix.data[:] = 1
-        return matrix
+        return build_memberships(self.sequences, len(self.vocabulary))
+
+
+def build_memberships(sequences: PackedSequences, vocabulary_size: int) -> sp.csr_matrix:
+    """Build the matrix that says which of P playlists holds which known track: ones, float64 [P, V]."""
+    tokens = np.asarray(sequences.tokens)
+    rows = np.repeat(np.arange(len(sequences), dtype=np.int32), np.diff(sequences.offsets))
+    known = tokens >= len(SPECIALS)
+    shape = (len(sequences), vocabulary_size)
+    matrix = sp.csr_matrix((np.ones(int(known.sum())), (rows[known], tokens[known])), shape=shape)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
 
 
 def flatten_seeds(seeds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from playlist_pipeline.corpus.sequences import PackedSequences
-from playlist_pipeline.corpus.vocabulary import SPECIALS, read_stand_ins
+from playlist_pipeline.corpus.vocabulary import read_stand_ins
 from playlist_pipeline.evaluation.baselines.neighbours import TitleIndex, normalise_title
 from playlist_pipeline.evaluation.baselines.ranking import (
+    build_memberships,
     build_seed_matrix,
     flatten_seeds,
     multiply_in_blocks,
@@ -93,7 +94,7 @@ class FirstStage:
     ) -> None:
         self.artists, self._model, self._batch_size = artists, model, batch_size
         vocabulary_size, num_artists = len(artists.of_token), len(artists.names)
-        memberships = build_memberships(sequences, vocabulary_size)  # [P, V]
+        memberships = build_memberships(sequences, vocabulary_size).astype(np.float32)  # [P, V]
         lengths = np.diff(memberships.indptr)
         by_artist = sp.csr_matrix(
             (np.ones(vocabulary_size, np.float32), artists.of_token, np.arange(vocabulary_size + 1)),
@@ -209,16 +210,3 @@ def solve_ridge(inputs: sp.csr_matrix, targets: np.ndarray, penalty: float) -> n
     )
     columns = [sp.linalg.cg(gram, right, rtol=RIDGE_TOLERANCE)[0] for right in (transposed @ targets).T]
     return np.stack(columns, axis=1)
-
-
-def build_memberships(sequences: PackedSequences, vocabulary_size: int) -> sp.csr_matrix:
-    """Build the matrix of ones where a playlist holds a known track, float32 [P, V]."""
-    tokens = np.asarray(sequences.tokens)
-    rows = np.repeat(np.arange(len(sequences)), np.diff(sequences.offsets))
-    known = tokens >= len(SPECIALS)
-    matrix = sp.csr_matrix(
-        (np.ones(int(known.sum()), np.float32), (rows[known], tokens[known])), shape=(len(sequences), vocabulary_size)
-    )
-    matrix.sum_duplicates()
-    matrix.data[:] = 1
-    return matrix
