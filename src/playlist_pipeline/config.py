@@ -77,6 +77,14 @@ class Config:
     def _require_one_of(self, name: str, choices: tuple[str, ...]) -> None:
         self._require(name, getattr(self, name) in choices, "one of " + ", ".join(choices))
 
+    def replace(self, **changes: Any) -> typing.Self:
+        """Return a copy with some fields changed.
+
+        Raises:
+            ConfigError: A value is not allowed.
+        """
+        return dataclasses.replace(self, **changes)
+
     def to_dict(self, *, only_result: bool = False) -> dict[str, Any]:
         """Return the fields as a plain dictionary that JSON can hold.
 
@@ -391,6 +399,41 @@ class RerankConfig(Config):
         self._require_within(0, 2**32, "seed")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SystemConfig:
+    """The recipe of both stages as one flat set of settings, each with its key: ``train.learning_rate``.
+
+    Attributes:
+        model: The transformer's shape.
+        train: How it is trained.
+        rerank: The second stage.
+    """
+
+    model: ModelConfig
+    train: TrainConfig
+    rerank: RerankConfig
+
+    def replace(self, **changes: Any) -> typing.Self:
+        """Return a copy with some settings changed.
+
+        Raises:
+            ConfigError: A value is not allowed.
+        """
+        of_key: dict[str, dict[str, Any]] = {}
+        for name, value in changes.items():
+            key, _, field = name.partition(".")
+            of_key.setdefault(key, {})[field] = value
+        return dataclasses.replace(self, **{key: getattr(self, key).replace(**of_key[key]) for key in of_key})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as a plain dictionary that JSON can hold."""
+        return {
+            f"{key}.{name}": value
+            for key in ("model", "train", "rerank")
+            for name, value in getattr(self, key).to_dict().items()
+        }
+
+
 PROTOCOLS = ("first_k", "challenge", "deezer")
 
 
@@ -591,20 +634,22 @@ class BaselinesConfig(Config):
 
 TUNABLE = tuple(field.name for field in dataclasses.fields(BaselinesConfig) if field.name != "seed")
 BASELINES = ("popularity", *TUNABLE)
+MODEL = "model"  # the project's own system, both stages
 # What a system needs beside the project's own dependencies; the extra `baselines` has it.
 BASELINE_PACKAGES = {"skip_gram": "gensim"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuningConfig(Config):
-    """How the settings of the baselines are chosen on the validation part.
+    """How settings are chosen on the validation part: the baselines', and by the pipeline ``tune`` the model's.
 
     Attributes:
         systems: Which baselines are tuned, fitted and measured.
         num_trials: Settings that are tried of each system.
         metric: Whose mean over the cases decides.
         seed: Of the random trials.
-        search_space: For each system the settings that are searched, and their values to begin with.
+        search_space: For each system, ``model`` among them, the settings that are searched, and their values to begin
+            with.
     """
 
     KEY = "tuning"
@@ -621,28 +666,31 @@ class TuningConfig(Config):
         self._require_one_of("metric", ("r_precision", "ndcg@500", "recall@500"))
         self._require_within(0, 2**32, "seed")
 
-    def check_search_space(self, baselines: BaselinesConfig) -> None:
+    def check_search_space(self, baselines: BaselinesConfig, model: SystemConfig) -> None:
         """Check names and values of the search space.
 
         Args:
-            baselines: The settings that the search begins with.
+            baselines: The settings that the baselines' search begins with.
+            model: Those that the model's search begins with.
 
         Raises:
             ConfigError: A system or setting is unknown, or a value is not allowed.
         """
+        starts = {system: baselines.settings_of(system) for system in TUNABLE} | {MODEL: model}
         for system, space in self.search_space.items():
-            if system not in TUNABLE:
-                raise ConfigError(f"parameter tuning.search_space.{system} is unknown: known are {', '.join(TUNABLE)}")
-            settings = baselines.settings_of(system)
+            if system not in starts:
+                raise ConfigError(f"parameter tuning.search_space.{system} is unknown: known are {', '.join(starts)}")
+            start = starts[system]
+            known = start.to_dict()
             for name, values in space.items():
                 key = f"tuning.search_space.{system}.{name}"
-                if name not in settings.to_dict():
-                    raise ConfigError(f"parameter {key} is unknown: known are {', '.join(settings.to_dict())}")
+                if name not in known:
+                    raise ConfigError(f"parameter {key} is unknown: known are {', '.join(known)}")
                 if not values or len(set(values)) < len(values):
                     raise ConfigError(f"parameter {key} = {values!r} is not allowed: give different values")
                 for value in values:
                     try:
-                        dataclasses.replace(settings, **{name: value})
+                        start.replace(**{name: value})
                     except ConfigError as error:
                         raise ConfigError(f"parameter {key} = {values!r} is not allowed: {error}") from None
 

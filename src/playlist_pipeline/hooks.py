@@ -14,7 +14,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from playlist_pipeline.config import BASELINE_PACKAGES, CONFIG_CLASSES, Config, make_config
+from playlist_pipeline.config import BASELINE_PACKAGES, CONFIG_CLASSES, Config, SystemConfig, make_config
 from playlist_pipeline.data_catalog import ManifestCatalog
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.fingerprint import code_fingerprint, digest_of, fingerprint_of, size_of
@@ -52,7 +52,8 @@ class ParameterHooks:
                 hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
                 raise UserError(f"parameter {name} is unknown: {hint}")
         configs = {key: make_config(key, parameters.get(key, {})) for key in CONFIG_CLASSES}
-        configs["tuning"].check_search_space(configs["baselines"])  # type: ignore[attr-defined]
+        system = SystemConfig(**{key: configs[key] for key in ("model", "train", "rerank")})  # type: ignore[arg-type]
+        configs["tuning"].check_search_space(configs["baselines"], system)  # type: ignore[attr-defined]
         _require_packages("evaluate.baselines", parameters["evaluate"]["baselines"])
         self._tuned_systems = parameters["tuning"]["systems"]
 

@@ -6,7 +6,7 @@ from kedro.pipeline import Pipeline
 
 DATA_PIPELINES = ("extract", "split", "catalog", "vocabulary")
 MODEL_PIPELINES = ("train", "rerank", "evaluate", "report", "generate")
-EXTRA_PIPELINES = ("baselines", "challenge", "verify", "study")  # run by name only
+EXTRA_PIPELINES = ("baselines", "tune", "challenge", "verify", "study")  # run by name only
 PIPELINES = DATA_PIPELINES + MODEL_PIPELINES + EXTRA_PIPELINES
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from playlist_pipeline.config import EvaluateConfig
+from playlist_pipeline.config import MODEL, EvaluateConfig
 from playlist_pipeline.evaluation.beyond_accuracy import compute_beyond_accuracy, compute_decile_recalls
 from playlist_pipeline.evaluation.bootstrap import bootstrap_means
 from playlist_pipeline.evaluation.cases import CasesByProtocol, TestCases, compute_ceiling, pool_cases
@@ -17,7 +17,6 @@ from playlist_pipeline.evaluation.protocols import CHALLENGE, DEEZER, list_cases
 from playlist_pipeline.evaluation.ragged import RaggedArray
 from playlist_pipeline.evaluation.rankings import measure_lists, read_rankings
 
-MODEL = "model"  # what Recommender serves
 TRANSFORMER = "transformer"  # its first stage alone, where it has a second; not a baseline
 ALL = "all"
 POOLED = (CHALLENGE, DEEZER)

@@ -15,13 +15,20 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from playlist_pipeline.config import TUNABLE, BaselinesConfig, Config, ConfigError, EvaluateConfig, TuningConfig
+from playlist_pipeline.config import (
+    TUNABLE,
+    BaselinesConfig,
+    Config,
+    ConfigError,
+    EvaluateConfig,
+    TuningConfig,
+)
 from playlist_pipeline.evaluation.baselines import MAKERS, Ranker, TrainingPlaylists
 from playlist_pipeline.evaluation.cases import CasesByProtocol, cases_to_table
 from playlist_pipeline.evaluation.rankings import measure_lists, rank_lists
@@ -33,6 +40,19 @@ logger = logging.getLogger(__name__)
 Value = int | float | str | bool
 Settings = Mapping[str, Value]
 Grids = Mapping[str, Sequence[Value]]
+
+
+class Searchable(Protocol):
+    """Settings that can be searched: ``Config`` and ``SystemConfig``."""
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some settings changed; ``ConfigError`` if they are not allowed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings by name."""
+
+
+Searched = TypeVar("Searched", bound=Searchable)
 
 RANDOM_DRAWS = 200
 DIGITS = 6  # of an extended grid's values
@@ -137,10 +157,10 @@ def apply_settings(baselines: BaselinesConfig, report: Mapping[str, Any]) -> Bas
 
 def tune_system(
     system: str,
-    start: Config,
+    start: Searched,
     config: TuningConfig,
     *,
-    measure: Callable[[Config], Mapping[str, float]],
+    measure: Callable[[Searched], Mapping[str, float]],
     store: TrialStore,
     context: Mapping[str, Any],
 ) -> list[Trial]:
@@ -180,7 +200,7 @@ def find_best(trials: Sequence[Trial]) -> Trial:
     return max(trials, key=lambda trial: trial.mean)
 
 
-def propose_settings(trials: Sequence[Trial], start: Config, space: Grids, *, seed: int) -> Config | None:
+def propose_settings(trials: Sequence[Trial], start: Searched, space: Grids, *, seed: int) -> Searched | None:
     """Choose what to try next; it follows from the trials so far.
 
     Args:
@@ -195,7 +215,7 @@ def propose_settings(trials: Sequence[Trial], start: Config, space: Grids, *, se
     if not trials:
         return start
     tried = {_key_of(trial.settings, space) for trial in trials}
-    best = dataclasses.replace(start, **find_best(trials).settings)
+    best = start.replace(**find_best(trials).settings)
     grids = _widen_grids(space, start, trials)
     values_tried = {name: {trial.settings[name] for trial in trials} for name in space}
     # A setting of which little was tried comes first.
@@ -206,7 +226,7 @@ def propose_settings(trials: Sequence[Trial], start: Config, space: Grids, *, se
     return _draw_settings(best, grids, tried, np.random.default_rng([seed, len(trials)]))
 
 
-def find_neighbours(settings: Config, name: str, grid: Sequence[Value]) -> list[Config]:
+def find_neighbours(settings: Searched, name: str, grid: Sequence[Value]) -> list[Searched]:
     """List settings that differ from ``settings`` in one of them.
 
     Args:
@@ -218,7 +238,7 @@ def find_neighbours(settings: Config, name: str, grid: Sequence[Value]) -> list[
         For a number the next higher and the next lower value, beyond the grid's ends those of ``extend_grid``; else all
         other values. What the settings' class refuses is left out: there the setting has a natural limit.
     """
-    value = getattr(settings, name)
+    value = settings.to_dict()[name]
     if not _is_number(value):
         candidates: list[Value] = [other for other in grid if other != value]
     else:
@@ -245,7 +265,7 @@ def extend_grid(grid: Sequence[Any], *, upwards: bool) -> int | float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def describe_search(trials: Sequence[Trial], start: Config, space: Grids) -> dict[str, Any]:
+def describe_search(trials: Sequence[Trial], start: Searchable, space: Grids) -> dict[str, Any]:
     """Sum up a search.
 
     Args:
@@ -260,7 +280,7 @@ def describe_search(trials: Sequence[Trial], start: Config, space: Grids) -> dic
         does not; ``settled``, whether all neighbours of the best trial were tried.
     """
     best = find_best(trials)
-    settings = dataclasses.replace(start, **best.settings)
+    settings = start.replace(**best.settings)
     tried = {name: sorted({trial.settings[name] for trial in trials}) for name in space}
     at_edge: list[str] = []
     at_limit: list[str] = []
@@ -317,22 +337,22 @@ def _is_number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _change(settings: Config, changes: Settings) -> Config | None:
+def _change(settings: Searched, changes: Settings) -> Searched | None:
     """Return changed settings; None if their class refuses them."""
     try:
-        return dataclasses.replace(settings, **changes)
+        return settings.replace(**changes)
     except ConfigError:
         return None
 
 
-def _goes_on(settings: Config, name: str, tried: list[Any], grid: Sequence[Any], *, upwards: bool) -> bool:
+def _goes_on(settings: Searchable, name: str, tried: list[Any], grid: Sequence[Any], *, upwards: bool) -> bool:
     """Return whether a setting allows a value beyond the ends of what was tried."""
     beyond = extend_grid(sorted({*tried, *grid}), upwards=upwards)
     inside = [value for value in grid if (value > tried[-1] if upwards else value < tried[0])]
-    return bool(inside) or (beyond != getattr(settings, name) and _change(settings, {name: beyond}) is not None)
+    return bool(inside) or (beyond != settings.to_dict()[name] and _change(settings, {name: beyond}) is not None)
 
 
-def _is_settled(settings: Config, trials: Sequence[Trial], grids: Grids) -> bool:
+def _is_settled(settings: Searchable, trials: Sequence[Trial], grids: Grids) -> bool:
     tried = {_key_of(trial.settings, grids) for trial in trials}
     neighbours = (neighbour for name, grid in grids.items() for neighbour in find_neighbours(settings, name, grid))
     return all(_key_of(neighbour.to_dict(), grids) in tried for neighbour in neighbours)
@@ -342,18 +362,18 @@ def _key_of(settings: Settings, space: Grids) -> tuple[Value, ...]:
     return tuple(settings[name] for name in space)
 
 
-def _widen_grids(space: Grids, start: Config, trials: Sequence[Trial]) -> dict[str, list[Value]]:
+def _widen_grids(space: Grids, start: Searchable, trials: Sequence[Trial]) -> dict[str, list[Value]]:
     """Return the grids with the first and all tried values among them."""
     grids: dict[str, list[Value]] = {}
     for name, values in space.items():
-        known = dict.fromkeys([*values, getattr(start, name), *(trial.settings[name] for trial in trials)])
+        known = dict.fromkeys([*values, start.to_dict()[name], *(trial.settings[name] for trial in trials)])
         grids[name] = sorted(known, key=float) if all(map(_is_number, known)) else list(known)
     return grids
 
 
 def _draw_settings(
-    settings: Config, grids: Grids, tried: set[tuple[Value, ...]], rng: np.random.Generator
-) -> Config | None:
+    settings: Searched, grids: Grids, tried: set[tuple[Value, ...]], rng: np.random.Generator
+) -> Searched | None:
     """Draw a point of the grid that was not tried; None if none is found."""
     if np.prod([len(grid) for grid in grids.values()], dtype=float) <= RANDOM_DRAWS:
         left = [point for point in itertools.product(*grids.values()) if point not in tried]

@@ -8,7 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from playlist_pipeline.config import EvaluateConfig, ModelConfig
+from playlist_pipeline.config import MODEL, EvaluateConfig, ModelConfig
+from playlist_pipeline.errors import UserError
 from playlist_pipeline.evaluation import tables
 from playlist_pipeline.evaluation.beyond_accuracy import BEYOND_ACCURACY
 from playlist_pipeline.evaluation.metrics import HEADLINE_METRICS, LIST_LENGTH
@@ -19,7 +20,7 @@ from playlist_pipeline.evaluation.report.glossary import define_beyond_accuracy,
 from playlist_pipeline.evaluation.report.page_tables import Cell, Row, Table, format_number
 from playlist_pipeline.evaluation.report.svg import Drawing, draw_figure
 from playlist_pipeline.evaluation.study.runs import ITEM_ITEM, METRICS
-from playlist_pipeline.evaluation.summary import MODEL, TRANSFORMER
+from playlist_pipeline.evaluation.summary import TRANSFORMER
 
 PROTOCOLS = {
     FIRST_K: "given are the first K unique tracks of a playlist and its title; all later tracks are to be found",
@@ -213,7 +214,7 @@ def _make_sections(
         ("deciles", "By popularity of the withheld tracks", *_make_deciles(metrics)),
         ("beyond_accuracy", "Beyond accuracy", *_make_beyond_accuracy(metrics)),
         ("training", "Training", *_make_training(metrics)),
-        ("tuning", "Tuning of the baselines", *_make_tuning(extras.tuning_report)),
+        ("tuning", "Tuning", *_make_tuning(extras.tuning_report)),
         ("study", "The study", *_make_study(extras.study)),
     ]
     points = {"study": extras.study.report["differs"] if extras.study else []}
@@ -318,17 +319,31 @@ def _make_training(metrics: Mapping[str, Any]) -> Parts:
     return [], [_list_facts(values, "Loss on the test part, in nats")], []
 
 
+def join_searches(*reports: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return reports of searches as one; None where none has been made.
+
+    Raises:
+        UserError: They searched for different metrics.
+    """
+    made = [report for report in reports if report is not None]
+    if len({report["metric"] for report in made}) > 1:
+        raise UserError(
+            "the pipelines tune and baselines searched for different metrics: run both with the same tuning.metric"
+        )
+    return {**made[0], "systems": {k: v for report in made for k, v in report["systems"].items()}} if made else None
+
+
 def _make_tuning(report: Mapping[str, Any] | None) -> Parts:
     if report is None:
         return [], [], []
     rows = []
     for system, found in report["systems"].items():
-        settings = ", ".join(f"{name} {value}" for name, value in found["settings"].items())
+        settings = ", ".join(f"{name} {found['settings'][name]}" for name in found["search_space"])
         edge = ", ".join(found["at_edge"]) or "none"
         cells = [Cell(f"{found['trials']:,}"), Cell(format_number(found["mean"])), Cell(settings), Cell(edge)]
         rows.append(Row(name_system(system), cells))
     columns = ["trials", f"best {name_metric(report['metric'])}", "its settings", "at the edge of what was tried"]
-    caption = "The settings of each baseline with the highest mean over the cases of the validation part"
+    caption = "The searched settings of each system with the highest mean over the cases of the validation part"
     return [], [Table(caption, "system", columns, rows)], []
 
 

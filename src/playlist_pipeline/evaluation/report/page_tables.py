@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from playlist_pipeline.config import MODEL
 from playlist_pipeline.evaluation.beyond_accuracy import UNKNOWN
 from playlist_pipeline.evaluation.names import LOWER_IS_BETTER, name_case, name_metric, name_system
-from playlist_pipeline.evaluation.summary import MODEL, TRANSFORMER
+from playlist_pipeline.evaluation.summary import TRANSFORMER
 
 MISSING = "-"
 TIMES = "\N{MULTIPLICATION SIGN}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from playlist_pipeline.config import BaselinesConfig, EvaluateConfig
+from playlist_pipeline.config import MODEL, BaselinesConfig, EvaluateConfig
 from playlist_pipeline.corpus.sequences import SequenceStore
 from playlist_pipeline.corpus.side_information import SideInformation
 from playlist_pipeline.corpus.vocabulary import Vocabulary
@@ -70,7 +70,7 @@ def rank_tracks(
     from playlist_pipeline.evaluation.baselines import TrainingPlaylists, fit_baselines  # noqa: PLC0415
     from playlist_pipeline.evaluation.cases import cases_from_table  # noqa: PLC0415
     from playlist_pipeline.evaluation.rankings import rank_cases  # noqa: PLC0415
-    from playlist_pipeline.evaluation.summary import MODEL, TRANSFORMER  # noqa: PLC0415
+    from playlist_pipeline.evaluation.summary import TRANSFORMER  # noqa: PLC0415
     from playlist_pipeline.generation.recommender import Recommender  # noqa: PLC0415
 
     train = TrainingPlaylists.read(sequences.source("train", model.vocabulary), model.vocabulary, playlists)

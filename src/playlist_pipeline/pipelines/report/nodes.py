@@ -68,6 +68,7 @@ def build_report_page(
     training_plot: Any,
     tuning_report: dict[str, Any] | None = None,
     tuning_plot: Any = None,
+    model_tuning_report: dict[str, Any] | None = None,
     study_overall: pd.DataFrame | None = None,
     study_by_history: pd.DataFrame | None = None,
     study_report: dict[str, Any] | None = None,
@@ -92,6 +93,7 @@ def build_report_page(
         training_plot: Loss by step.
         tuning_report: Settings of the baselines, if the pipeline ``baselines`` has run.
         tuning_plot: Its trials.
+        model_tuning_report: Settings of the model, if the pipeline ``tune`` has run.
         study_overall: The study's figures, if the pipeline ``study`` has run.
         study_by_history: The same by length of the history.
         study_report: The chosen variant, the budget, and what differs from the paper's claims.
@@ -100,7 +102,7 @@ def build_report_page(
     Returns:
         An HTML document.
     """
-    from playlist_pipeline.evaluation.report.page import Extras, Facts, Study, build_page  # noqa: PLC0415
+    from playlist_pipeline.evaluation.report.page import Extras, Facts, Study, build_page, join_searches  # noqa: PLC0415
 
     facts = Facts(
         extraction_report,
@@ -117,4 +119,4 @@ def build_report_page(
     study = None
     if study_overall is not None and study_by_history is not None and study_report is not None:
         study = Study(study_overall, study_by_history, study_report)
-    return build_page(metrics, facts, plots, Extras(tuning_report, study))
+    return build_page(metrics, facts, plots, Extras(join_searches(model_tuning_report, tuning_report), study))

@@ -40,6 +40,7 @@ def create_pipeline() -> Pipeline:
                     "training_plot": "training_plot",
                     "tuning_report": "tuning_report",
                     "tuning_plot": "tuning_plot",
+                    "model_tuning_report": "model_tuning_report",
                     "study_overall": "study_overall",
                     "study_by_history": "study_by_history",
                     "study_report": "study_report",
