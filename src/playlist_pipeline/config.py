@@ -746,38 +746,106 @@ class EvaluateConfig(Config):
         self._require_within(0, 2**32, "seed")
 
 
+ORDERS = ("fixed", "similar")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controls(Config):
+    """What a user can ask of a completed playlist. The defaults are those of ``Recommender``.
+
+    Attributes:
+        length: Tracks of a finished playlist, seeds included.
+        top_k: Draw each track among so many best; 1 takes the best. More gives more surprise.
+        temperature: Divides the logits; small is greedy, large makes the ``top_k`` alike.
+        eop_weight: Multiplies the probability of the playlist's end, as the model sees it; 0 always fills the playlist
+            to ``length``.
+        max_per_artist: No artist has more tracks than this, seeds included; null for no limit. An artist with as many
+            seeds gets no more.
+        max_per_album: The same for albums.
+        unique_songs: Leave out further versions of a song in the playlist: same artist and title, another track.
+        popularity_penalty: So many times log(1 + training count) is taken from a track's score: rare tracks move up.
+        diversity: From 0 to 1: how much it counts that a track is unlike those already in the playlist, measured by
+            the model's vectors, against how well it fits.
+        allow_tracks: If these or ``allow_artists`` are given, only they are added. URIs, links or "artist - title".
+        allow_artists: Names or URIs of artists.
+        deny_tracks: Never added; a seed stays.
+        deny_artists: Likewise, all tracks of these artists.
+        order: ``fixed``: the seeds first, in the order given, then the others as drawn. ``similar``: from the first
+            track on, each is followed by the one most like it.
+    """
+
+    KEY = "generate"
+    length: int = 30
+    top_k: int = 50
+    temperature: float = 1.0
+    eop_weight: float = 0.0
+    max_per_artist: int | None = None
+    max_per_album: int | None = None
+    unique_songs: bool = True
+    popularity_penalty: float = 0.0
+    diversity: float = 0.0
+    allow_tracks: tuple[str, ...] = ()
+    allow_artists: tuple[str, ...] = ()
+    deny_tracks: tuple[str, ...] = ()
+    deny_artists: tuple[str, ...] = ()
+    order: str = "fixed"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_at_least(0, "eop_weight", "popularity_penalty")
+        self._require_at_least(1, "length", "top_k")
+        for name in ("max_per_artist", "max_per_album"):
+            self._require(name, getattr(self, name) is None or getattr(self, name) >= 1, "1 or more, or null")
+        self._require("temperature", self.temperature > 0, "a positive number")
+        self._require("diversity", 0 <= self.diversity <= 1, "a number from 0 to 1")
+        self._require_one_of("order", ORDERS)
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig(Config):
-    """How playlists are completed.
+    """Which playlists are completed, and how.
 
     Attributes:
         seeds: One list of seeds for each playlist: track URIs or "artist - title"; an empty list means no seed.
             Used instead of the seed file when not empty.
+        names: The playlists' titles, in the same order; fewer or none are allowed.
         num_examples: Test playlists to complete when neither ``seeds`` nor the seed file names any.
         num_example_seeds: First tracks of those playlists that are given.
-        length: Tracks of a finished playlist, seeds included.
-        top_k: Sample among so many best tracks.
-        temperature: Divides the logits; small is greedy.
-        eop_weight: Multiplies the probability of ``<eop>``; 0 always fills the playlist to ``length``.
         seed: Of the sampling.
     """
 
     KEY = "generate"
     seeds: tuple[tuple[str, ...], ...]
+    names: tuple[str | None, ...]
     num_examples: int
     num_example_seeds: int
+    seed: int
     length: int
     top_k: int
     temperature: float
     eop_weight: float
-    seed: int
+    max_per_artist: int | None
+    max_per_album: int | None
+    unique_songs: bool
+    popularity_penalty: float
+    diversity: float
+    allow_tracks: tuple[str, ...]
+    allow_artists: tuple[str, ...]
+    deny_tracks: tuple[str, ...]
+    deny_artists: tuple[str, ...]
+    order: str
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(0, "num_examples", "num_example_seeds", "eop_weight")
+        self._require_at_least(0, "num_examples", "num_example_seeds")
         self._require_within(0, 2**32, "seed")
-        self._require_at_least(1, "length", "top_k")
-        self._require("temperature", self.temperature > 0, "a positive number")
+        self._require("names", len(self.names) <= len(self.seeds), "at most one title for each playlist of seeds")
+        _ = self.controls
+
+    @property
+    def controls(self) -> Controls:
+        """Those fields that are ``Controls``."""
+        return Controls(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Controls)})
 
 
 CHALLENGE_TRACKS = ("main", "creative")

@@ -9,6 +9,7 @@ from recipes import make_model_config
 
 from playlist_pipeline.corpus.database import Database
 from playlist_pipeline.corpus.database_build import build_database
+from playlist_pipeline.corpus.side_information import SIDE_SCHEMA, VOCABULARY_KEY, SideInformation
 from playlist_pipeline.corpus.vocabulary import SPECIALS, Vocabulary
 from playlist_pipeline.model import LoadedModel, Transformer
 from playlist_pipeline.mpd.schema import (
@@ -66,6 +67,8 @@ def database_path(tmp_path_factory):
         "collaborative": [False]
     }
     numbers = range(len(SONGS))
+    # As often as the vocabulary counts them.
+    members = [number for number in numbers for _ in range(number + 1 if number < UNSEEN else 1)]
     build_database(
         path,
         pa.table(playlists, PLAYLISTS_SCHEMA),
@@ -88,7 +91,7 @@ def database_path(tmp_path_factory):
             ],
             schema=TRACKS_SCHEMA,
         ),
-        pa.table([[0] * len(SONGS), numbers, numbers], schema=MEMBERSHIPS_SCHEMA),
+        pa.table([[0] * len(members), range(len(members)), members], schema=MEMBERSHIPS_SCHEMA),
         pa.table({"playlist_id": pa.array([0], pa.int32()), "pid": pa.array([0], pa.int32()), "split": ["train"]}),
     )
     return path
@@ -128,4 +131,21 @@ def circle(vocabulary):
     points = np.stack([np.cos(angles), -np.cos(angles), np.sin(angles), -np.sin(angles)], axis=1)
     model.embedding.table[...] = np.concatenate([np.zeros((len(SPECIALS), 4)), points]).astype(np.float32)
     model.final_norm.scale[...] = np.ones(4, np.float32)
-    return LoadedModel(model=model, config=config, vocabulary=vocabulary, meta={})
+    return LoadedModel(
+        model=model, config=config, vocabulary=vocabulary, meta={}, side_information=make_side_information(vocabulary)
+    )
+
+
+def make_side_information(vocabulary):
+    """Artists and albums as the catalog numbers them."""
+    artists, albums = ({song[part]: None for song in SONGS} for part in (0, 2))
+    numbers = [int(uri[-2:]) for uri in vocabulary.decode(range(len(SPECIALS), len(vocabulary)))]
+    songs = [None] * len(SPECIALS) + [SONGS[number] for number in numbers]
+    columns = {
+        "token": pa.array(range(len(songs)), pa.int32()),
+        "artist_uri": [song and f"spotify:artist:{[*artists].index(song[0]):022d}" for song in songs],
+        "album_uri": [song and f"spotify:album:{[*albums].index(song[2]):022d}" for song in songs],
+        "duration_ms": pa.array([song and 180_000 for song in songs], pa.int32()),
+    }
+    table = pa.table(columns).cast(SIDE_SCHEMA)
+    return SideInformation(table.replace_schema_metadata({VOCABULARY_KEY: vocabulary.fingerprint}))

@@ -91,8 +91,8 @@ def test_several_songs_are_listed(database, vocabulary):
         resolve_seeds(["Björk - Jóga", "Bohemian Rhapsody"], database, vocabulary)
     assert str(caught.value) == (
         'seed 2 ("Bohemian Rhapsody") matches 2 songs, give the URI of one: '
-        f"Queen - Bohemian Rhapsody (Greatest Hits) {make_uri(1)}; "
-        f"The Muppets - Bohemian Rhapsody (The Green Album) {make_uri(3)}"
+        f"The Muppets - Bohemian Rhapsody (The Green Album) {make_uri(3)}; "
+        f"Queen - Bohemian Rhapsody (Greatest Hits) {make_uri(1)}"
     )
     assert [row.uri for row in caught.value.candidates] == [make_uri(1), make_uri(3)]
 

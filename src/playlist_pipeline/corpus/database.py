@@ -134,6 +134,11 @@ class Database:
         )
         return [TrackRow(*row) for row in self._query(_SELECT_TRACKS + where + _POPULAR_FIRST, (_clean(uri), limit))]
 
+    def artists_by_name(self, name: str) -> list[str]:
+        """Return the URIs of the artists with this name (see ``fold_name``)."""
+        rows = self._query("SELECT uri FROM artists WHERE name_key = ? ORDER BY uri", (fold_name(_clean(name)),))
+        return [row[0] for row in rows]
+
     def tracks_by_artist_title(self, artist: str, title: str, limit: int = 50) -> list[TrackRow]:
         """Return the tracks with exactly this artist and title (see ``fold_name``), the most frequent first."""
         keys = (fold_name(_clean(artist)), fold_name(_clean(title)))
@@ -252,6 +257,15 @@ class Database:
             (_clean(uri), limit),
         )
         return [PlaylistRow(*row) for row in rows]
+
+    def count_training_playlists(self, *uris: str) -> int:
+        """Return how many training playlists hold all tracks with these URIs, at least one."""
+        holds = "SELECT DISTINCT m.playlist_id FROM memberships m JOIN tracks t USING (track_id) WHERE t.uri = ?"
+        sql = (
+            f"SELECT count(*) FROM ({' INTERSECT '.join([holds] * len(uris))}) JOIN splits s USING (playlist_id) "
+            "WHERE s.split = 'train'"
+        )
+        return self._query(sql, [_clean(uri) for uri in uris])[0][0]
 
     def source(self, split: str, vocabulary: Vocabulary) -> "DatabaseSequences":
         """Return the playlists of one of ``SPLITS`` as sequences of tokens, read from the file one by one.

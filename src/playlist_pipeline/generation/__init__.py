@@ -1,6 +1,7 @@
 """Generation: playlists and recommendations from a trained model."""
 
-from playlist_pipeline.generation.decode import Sampling, complete_rows, rank_tracks
+from playlist_pipeline.config import Controls
+from playlist_pipeline.generation.decode import complete_rows, rank_tracks
 from playlist_pipeline.generation.export import GeneratedPlaylist, PlaylistTrack, format_playlists, show_playlists
 from playlist_pipeline.generation.lookup import (
     AmbiguousSeed,
@@ -15,13 +16,13 @@ from playlist_pipeline.generation.search import top_k
 
 __all__ = [
     "AmbiguousSeed",
+    "Controls",
     "GeneratedPlaylist",
     "MalformedSeed",
     "PlaylistTrack",
     "Recommender",
     "ResolvedSeed",
     "ResolvedSeeds",
-    "Sampling",
     "UnknownSeed",
     "complete_rows",
     "format_playlists",

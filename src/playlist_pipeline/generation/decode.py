@@ -1,53 +1,25 @@
-"""Playlists from the model: framing of prompts, ranking of continuations, and top-k sampling track by track."""
+"""Playlists from the transformer: framing of prompts, ranking of continuations, and drawing track by track."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import Array, lax
+from jax import Array
 
+from playlist_pipeline.config import Controls
 from playlist_pipeline.corpus.vocabulary import EOP, START, read_stand_ins
-from playlist_pipeline.generation.search import PADDING, pad_rows, round_up, top_k
+from playlist_pipeline.generation.drawing import Drawer
+from playlist_pipeline.generation.search import ExactSearcher, Searcher, pad_rows, round_up
 from playlist_pipeline.model.transformer import Transformer
 
-BATCH_SIZE = 16
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next track is drawn.
-
-    Attributes:
-        top_k: Draw among so many most probable candidates, ``<eop>`` being one of them; 1 takes the best.
-        temperature: Divides the logits, positive; small is greedy.
-        eop_weight: Multiplies the probability of ``<eop>``, before the temperature; 0 never ends a playlist early.
-    """
-
-    top_k: int
-    temperature: float
-    eop_weight: float
-
-
-End = Literal["length", "eop", "vocabulary"]
-
-
-@dataclass(frozen=True)
-class Continuation:
-    """What the model adds to a prompt.
-
-    Attributes:
-        tokens: int32 ``[n]``, the new tracks in order.
-        ended_by: ``length`` (full), ``eop`` (the model ended it) or ``vocabulary`` (no track was left).
-    """
-
-    tokens: np.ndarray
-    ended_by: End
+BATCH_SIZE = 64
+CANDIDATES = 1000  # that popularity and diversity choose among
+SPARE_CANDIDATES = 64  # beside them, as some may not be added
+MORE_CANDIDATES = 8  # times as many, where none could be added
 
 
 def frame_prompts(rows: Sequence[np.ndarray], context_length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +38,7 @@ def frame_prompts(rows: Sequence[np.ndarray], context_length: int) -> tuple[np.n
 
 
 def rank_tracks(
-    model: Transformer, rows: Sequence[np.ndarray], k: int, *, batch_size: int
+    model: Transformer, rows: Sequence[np.ndarray], k: int, *, batch_size: int, searcher: Searcher | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ``k`` best next tracks of each playlist; its own tracks and special tokens are never among them.
 
@@ -77,15 +49,21 @@ def rank_tracks(
         k: How many tracks are wanted.
         batch_size: Playlists that the transformer reads at a time; the last batch is filled up, so that one shape is
             compiled.
+        searcher: Finds the tracks; by default exactly, among all.
 
     Returns:
         Tokens int32 ``[n, k]``, best first, filled up with -1, and their logits float32 ``[n, k]``.
     """
     hidden = encode_rows(model, rows, batch_size=batch_size)
+    searcher = searcher or ExactSearcher(model.scoring.table[...])
+    logits, tokens = searcher.search(hidden, k, exclude_rows(rows))
+    return tokens, logits
+
+
+def exclude_rows(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the tracks of each playlist, int32 [n, E], filled up with -1; few widths occur."""
     known = [row[row >= 0] for row in map(np.asarray, rows)]
-    exclude = pad_rows(known, round_up(max(map(len, known), default=0)))
-    logits, tokens = top_k(hidden, model.scoring.table[...], k, exclude)
-    return np.asarray(tokens), np.asarray(logits)
+    return pad_rows(known, round_up(max(map(len, known), default=0)))
 
 
 def encode_rows(model: Transformer, rows: Sequence[np.ndarray], *, batch_size: int) -> np.ndarray:
@@ -103,148 +81,76 @@ def encode_rows(model: Transformer, rows: Sequence[np.ndarray], *, batch_size: i
 
 def complete_rows(
     model: Transformer,
-    rows: Sequence[np.ndarray],
+    drawers: Sequence[Drawer],
     *,
-    length: int,
-    sampling: Sampling,
-    seeds: Sequence[int],
+    controls: Controls,
+    searcher: Searcher | None = None,
     batch_size: int = BATCH_SIZE,
-) -> list[Continuation]:
-    """Continue each playlist to ``length`` tracks, drawing one track after the other.
+) -> None:
+    """Continue playlists, drawing one track after the other; the model reads each before the next.
 
-    A track that the playlist holds already, ``<start>`` and ``<unk>`` have probability zero. The random numbers
-    behind a track follow from the playlist's own seed and from how many tracks were drawn before it, nothing else.
+    ``<start>``, ``<unk>`` and tracks that a playlist holds have probability zero.
 
     Args:
         model: The transformer.
-        rows: int32 ``[n_i]`` tokens of the given tracks, ``<unk>`` for unknown ones; a row may be empty.
-        length: Tracks of a finished playlist, given ones included.
-        sampling: How tracks are drawn.
-        seeds: A random seed for each playlist, at least 0 and less than 2**32.
+        drawers: The playlists; they take the tracks.
+        controls: ``eop_weight`` and ``top_k`` count here; the drawers know the rest.
+        searcher: Finds candidates; by default exactly, among all tracks.
         batch_size: Playlists decoded at a time.
-
-    Returns:
-        One continuation for each row; empty where the row has ``length`` tracks already.
     """
     graph, state = nnx.split(model)
-    draw_next = partial(
-        _draw_next,
-        graph,
-        state,
-        k=min(sampling.top_k, model.embedding.table.shape[0]),
-        # A temperature that float32 cannot hold would divide by zero.
-        temperature=max(np.float32(sampling.temperature), np.finfo(np.float32).tiny),
-        log_eop_weight=np.float32(math.log(sampling.eop_weight) if sampling.eop_weight > 0 else -math.inf),
-    )
-    continuations: list[Continuation] = []
-    for first in range(0, len(rows), batch_size):
-        batch = slice(first, first + batch_size)
-        continuations += _complete_batch(draw_next, rows[batch], seeds[batch], length, model.cfg.context_length)
-    return continuations
+    table = model.scoring.table[...]
+    searcher = searcher or ExactSearcher(table)
+    eop = np.asarray(table[EOP], np.float32)
+    log_eop_weight = math.log(controls.eop_weight) if controls.eop_weight > 0 else -math.inf
+    for first in range(0, len(drawers), batch_size):
+        batch = drawers[first : first + batch_size]
+        # Its size is rounded up with empty rows, and all steps have one length, so that few shapes are compiled.
+        size = 1 << (len(batch) - 1).bit_length()
+        longest = max(controls.length, *(len(drawer.tokens) for drawer in batch))
+        length = min(round_up(1 + longest), model.cfg.context_length)
+        while open_drawers := [drawer for drawer in batch if drawer.ended_by is None]:
+            rows = [np.array(drawer.tokens, np.int32) for drawer in open_drawers]
+            prompts, last = frame_prompts(rows + [np.empty(0, np.int32)] * (size - len(rows)), length)
+            hidden = np.asarray(_encode_batch(graph, state, prompts, last))[: len(rows)]  # waits for the device
+            _draw_next(open_drawers, rows, hidden, hidden @ eop + log_eop_weight, searcher, controls, len(table))
 
 
-def draw_tracks(tokens: np.ndarray, scores: np.ndarray, count: int, *, sampling: Sampling, seed: int) -> np.ndarray:
-    """Draw tracks from a ranked list, none twice.
-
-    Each is drawn among the ``sampling.top_k`` best that are left, by the softmax of their scores.
-
-    Args:
-        tokens: int32 [n], best first, padded with -1.
-        scores: float32 [n], falling.
-        count: How many are wanted.
-        sampling: ``top_k`` and ``temperature`` count here.
-        seed: Of the drawing.
-
-    Returns:
-        int32 [count], less if the list is shorter.
-    """
-    left = list(range(int((tokens != PADDING).sum())))
-    # A temperature that float64 cannot hold would divide by zero.
-    logits = scores.astype(np.float64) / max(sampling.temperature, float(np.finfo(np.float32).tiny))
-    generator = np.random.Generator(np.random.PCG64(seed))
-    drawn = []
-    for _ in range(min(count, len(left))):
-        some = logits[left[: sampling.top_k]]
-        weights = np.exp(some - some.max())
-        drawn.append(left.pop(int(generator.choice(len(some), p=weights / weights.sum()))))
-    return tokens[drawn].astype(np.int32)
-
-
-def _complete_batch(
-    draw_next: Callable[..., Array],
-    given: Sequence[np.ndarray],
-    seeds: Sequence[int],
-    length: int,
-    context_length: int,
-) -> list[Continuation]:
-    """Decode one batch; its size is rounded up with empty rows, so that few shapes are compiled."""
-    spare = (1 << (len(given) - 1).bit_length()) - len(given)
-    rows = [np.asarray(row, np.int32) for row in given] + [np.empty(0, np.int32)] * spare
-    row_seeds = np.array([*seeds, *[0] * spare], np.uint32)
-    ends: list[End | None] = [None if len(row) < length else "length" for row in given]
-    width = round_up(max(length, *map(len, rows)))
-    for step in range(length):
-        if None not in ends:
-            break
-        prompts, last = frame_prompts(rows, context_length)
-        present = pad_rows(rows, width)
-        drawn = draw_next(prompts=prompts, last=last, present=present, seeds=row_seeds, step=np.uint32(step))
-        for index, token in enumerate(np.asarray(drawn)[: len(given)]):  # waits for the device
-            if ends[index] is None:
-                rows[index], ends[index] = _extend_row(rows[index], token, length)
-    return [
-        Continuation(row[len(prompt) :], end or "length") for row, prompt, end in zip(rows, given, ends, strict=False)
-    ]
+def _draw_next(
+    drawers: Sequence[Drawer],
+    rows: Sequence[np.ndarray],
+    hidden: np.ndarray,
+    eop_logits: np.ndarray,
+    searcher: Searcher,
+    controls: Controls,
+    vocabulary_size: int,
+) -> None:
+    """Let each playlist take a track, or end; where controls leave none of the candidates, look for more."""
+    waiting, count = list(range(len(drawers))), count_candidates(controls)
+    exclude = exclude_rows(rows)
+    while waiting:
+        scores, tokens = searcher.search(hidden[waiting], min(count, vocabulary_size), exclude[waiting])
+        waiting = [
+            index
+            for index, row, logits in zip(waiting, tokens, scores, strict=True)
+            if not drawers[index].draw(row, logits, float(eop_logits[index]))
+        ]
+        if count >= vocabulary_size:
+            for index in waiting:
+                drawers[index].exhaust()
+            return
+        count *= MORE_CANDIDATES
 
 
-def _extend_row(row: np.ndarray, token: int, length: int) -> tuple[np.ndarray, End | None]:
-    """Return the row with what was drawn for it, and how the row ended, if it did."""
-    if token == EOP:
-        return row, "eop"
-    if token == PADDING:
-        return row, "vocabulary"
-    row = np.append(row, token)
-    return row, None if len(row) < length else "length"
-
-
-def _encode_last(graph: nnx.GraphDef, state: nnx.State, prompts: Array, last: Array) -> tuple[Array, Array]:
-    """Return the hidden state at ``last`` [B, D] for ``prompts`` [B, T], and the table [V, D]."""
-    model = nnx.merge(graph, state)
-    hidden = model(prompts)  # [B, T, D]
-    return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0].astype(jnp.float32), model.scoring.table[...]
+def count_candidates(controls: Controls) -> int:
+    """Return how many candidates a draw looks at first."""
+    chooses = controls.popularity_penalty or controls.diversity
+    restricts = controls.max_per_artist or controls.max_per_album or controls.unique_songs
+    return max(controls.top_k, CANDIDATES if chooses else 0) + (SPARE_CANDIDATES if restricts else 0)
 
 
 @partial(jax.jit, static_argnames="graph")
 def _encode_batch(graph: nnx.GraphDef, state: nnx.State, prompts: Array, last: Array) -> Array:
-    return _encode_last(graph, state, prompts, last)[0]
-
-
-@partial(jax.jit, static_argnames=("graph", "k"))
-def _draw_next(
-    graph: nnx.GraphDef,
-    state: nnx.State,
-    *,
-    prompts: Array,
-    last: Array,
-    present: Array,
-    seeds: Array,
-    step: Array,
-    temperature: Array,
-    log_eop_weight: Array,
-    k: int,
-) -> Array:
-    """Draw the next token of each row [B]: a track, ``<eop>``, or ``PADDING`` where nothing is left."""
-    hidden, table = _encode_last(graph, state, prompts, last)
-    logits, tracks = top_k(hidden, table, k, present)  # [B, k]
-    eop_logit = hidden @ table[EOP] + log_eop_weight  # [B]
-    logits = jnp.concatenate([eop_logit[:, None], logits], axis=1)  # [B, 1 + k]
-    tokens = jnp.concatenate([jnp.full_like(tracks[:, :1], EOP), tracks], axis=1)
-    logits, columns = lax.top_k(logits, k)
-    tokens = jnp.take_along_axis(tokens, columns, axis=1)
-
-    # Gumbel-max: the argmax of logits plus Gumbel noise is a draw from their softmax.
-    noise = jax.vmap(lambda seed: jax.random.gumbel(jax.random.fold_in(jax.random.key(seed), step), (k,)))(seeds)
-    scaled = jnp.where(jnp.isneginf(logits), -jnp.inf, (logits - logits[:, :1]) / temperature)
-    choice = jnp.argmax(scaled + noise, axis=1, keepdims=True)
-    chosen = jnp.take_along_axis(tokens, choice, axis=1)[:, 0]
-    return jnp.where(jnp.isneginf(logits[:, 0]), PADDING, chosen)
+    """Return the hidden state at ``last`` [B, D] for ``prompts`` [B, T]."""
+    hidden = nnx.merge(graph, state)(prompts)  # [B, T, D]
+    return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)

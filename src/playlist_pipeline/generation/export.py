@@ -8,7 +8,7 @@ The dictionary of a playlist::
     tracks         [{position, uri, name, artist, album, seed}] position from 1; seed: true for a given track
     ended_by       "length" (full), "eop" (the model ended it) or "vocabulary" (no track was left)
     notes          [text]                                       what the user should know about this playlist
-    settings       {length, top_k, temperature, eop_weight}
+    settings       {length, top_k, temperature, eop_weight}, and other controls that were set
     seed           the random seed
 """
 
@@ -24,7 +24,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from playlist_pipeline.generation.decode import End
+from playlist_pipeline.generation.drawing import End
 from playlist_pipeline.generation.lookup import ResolvedSeed, make_printable
 
 TABLE_WIDTH = 100
@@ -64,7 +64,7 @@ class GeneratedPlaylist:
         tracks: All tracks, the given ones first.
         ended_by: ``length``, ``eop`` or ``vocabulary``.
         notes: Lines for the user.
-        settings: ``length``, ``top_k``, ``temperature`` and ``eop_weight``.
+        settings: ``length``, ``top_k``, ``temperature`` and ``eop_weight``, and other controls that were set.
         seed: The random seed.
     """
 
@@ -73,7 +73,7 @@ class GeneratedPlaylist:
     tracks: tuple[PlaylistTrack, ...]
     ended_by: End
     notes: tuple[str, ...]
-    settings: Mapping[str, int | float]
+    settings: Mapping[str, Any]
     seed: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,13 +141,19 @@ def render_playlist(playlist: Mapping[str, Any], *, unnamed: str = UNNAMED, widt
 
 def list_remarks(playlist: Mapping[str, Any]) -> list[str]:
     """Return the lines below a playlist's table: settings, unknown seeds, notes."""
-    settings = ", ".join(f"{key} {value:g}" for key, value in playlist["settings"].items())
+    settings = ", ".join(f"{key} {_format_setting(value)}" for key, value in playlist["settings"].items())
     remarks = [f"{'* given; ' if playlist['seeds'] else ''}{settings}, seed {playlist['seed']}"]
     for seed in playlist["seeds"]:
         if not seed["known"]:
             named = "" if seed["name"] is None else f" ({seed['artist']} - {seed['name']})"
             remarks.append(f"unknown to the model: {seed['uri']}{named}")
     return remarks + list(playlist["notes"])
+
+
+def _format_setting(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "; ".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def format_playlist(playlist: Mapping[str, Any], *, width: int = TABLE_WIDTH) -> str:

@@ -139,6 +139,29 @@ def resolve_seeds(
     return ResolvedSeeds(tuple(resolved), tuple(notes))
 
 
+def find_versions(given: str, label: str, database: Database | None, vocabulary: Vocabulary) -> list[str]:
+    """Return the URI that is given, or those of all versions of the song that a text means.
+
+    Raises:
+        MalformedSeed: As :func:`resolve_seeds`, as are the other errors; ``label`` begins the message.
+        UnknownSeed: See there.
+        AmbiguousSeed: See there.
+        UserError: See there.
+    """
+    uri = parse_uri(given, label, vocabulary)
+    if uri is not None:
+        return [uri]
+    uri, _ = _find_track(given.strip(), label, database, vocabulary)
+    (row,) = database.tracks([uri]) if database else []
+    versions = database.tracks_by_artist_title(row.artist, row.name, MAX_MATCHES) if database else []
+    return [version.uri for version in versions]
+
+
+def make_link(uri: str) -> str | None:
+    """Return the web page of a track, or None if its URI is not of the form that has one."""
+    return f"https://open.spotify.com/track/{uri.rsplit(':', 1)[1]}" if TRACK_URI.fullmatch(uri) else None
+
+
 def _find_stand_in(uri: str, token: int, database: Database | None, vocabulary: Vocabulary) -> int | None:
     """Return the token of the most frequent track of an unknown track's artist, if there is one."""
     if token != UNK or database is None:

@@ -1,21 +1,39 @@
 """The front door to a trained model: rank continuations, recommend tracks, complete playlists."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from playlist_pipeline.config import GenerateConfig
-from playlist_pipeline.corpus.database import Database, TrackRow
+from playlist_pipeline.config import Controls
+from playlist_pipeline.corpus.database import Database, TrackRow, fold_name
+from playlist_pipeline.corpus.vocabulary import SPECIALS, UNK, Vocabulary, read_stand_ins
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.generation.decode import Continuation, Sampling, complete_rows, draw_tracks, rank_tracks
+from playlist_pipeline.generation.controls import find_allowed
+from playlist_pipeline.generation.decode import (
+    CANDIDATES,
+    MORE_CANDIDATES,
+    complete_rows,
+    count_candidates,
+    rank_tracks,
+)
+from playlist_pipeline.generation.drawing import Continuation, Drawer, TrackTraits, arrange_by_likeness
 from playlist_pipeline.generation.export import GeneratedPlaylist, PlaylistTrack
-from playlist_pipeline.generation.lookup import ResolvedSeeds, resolve_seeds
+from playlist_pipeline.generation.lookup import (
+    MalformedSeed,
+    ResolvedSeed,
+    ResolvedSeeds,
+    make_link,
+    parse_uri,
+    quote_text,
+    resolve_seeds,
+)
 from playlist_pipeline.generation.reranking.reranker import Reranker, RerankerState, load_reranker
-from playlist_pipeline.generation.search import PADDING
+from playlist_pipeline.generation.search import ExactSearcher, Searcher, SubsetSearcher
 from playlist_pipeline.model.transformer import fold_side_information
 from playlist_pipeline.model.weights import LoadedModel, load_model
 
@@ -24,6 +42,9 @@ MODEL_FOLDER = Path("06_models/model")
 RERANKER_FOLDER = Path("06_models/reranker")
 DATABASE_FILE = Path("03_primary/catalog.db")
 MAX_SEED = 2**32 - 1
+MAIN = ("length", "top_k", "temperature", "eop_weight")  # controls that are always named
+CHECKED_TRACKS = 1000
+SMALLEST_LENGTH = 1e-12  # of two vectors' lengths multiplied
 
 
 class Recommender:
@@ -60,8 +81,10 @@ class Recommender:
             batch_size: Playlists that the model reads at a time in ``rank``; the result does not depend on it.
 
         Raises:
-            UserError: The second stage belongs to another vocabulary.
+            UserError: The second stage or the catalog belongs to another vocabulary.
         """
+        if database is not None:
+            _check_catalog(database, loaded.vocabulary)
         self.model = fold_side_information(loaded.model)
         self.vocabulary = loaded.vocabulary
         if reranker is not None and reranker.vocabulary != loaded.vocabulary.fingerprint:
@@ -74,6 +97,16 @@ class Recommender:
         )
         self.database = database
         self.batch_size = batch_size
+        self.side_information = loaded.side_information
+        table = self.model.scoring.table[...]
+        self.searcher: Searcher = ExactSearcher(table)
+        self.traits = TrackTraits(
+            counts=self.vocabulary.counts,
+            vectors=np.asarray(table),
+            artists=None if self.side_information is None else self.side_information.artists,
+            albums=None if self.side_information is None else self.side_information.albums,
+            find_song=self._find_song if database is not None else None,
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], database: Database | str | os.PathLike[str] | None = None) -> Self:
@@ -120,80 +153,158 @@ class Recommender:
         return self._rank(seeds, k, titles)[0]
 
     def _rank(
-        self, seeds: Sequence[np.ndarray], k: int, titles: Sequence[str | None] | None
+        self,
+        seeds: Sequence[np.ndarray],
+        k: int,
+        titles: Sequence[str | None] | None,
+        is_allowed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return tokens and scores [n, k]."""
         if self.reranker is not None:
-            return self.reranker.rank(seeds, k, titles=titles)
-        return rank_tracks(self.model, seeds, k, batch_size=self.batch_size)
+            return self.reranker.rank(seeds, k, titles=titles, is_allowed=is_allowed)
+        searcher = self._make_searcher(is_allowed)
+        return rank_tracks(self.model, seeds, k, batch_size=self.batch_size, searcher=searcher)
 
-    def recommend(self, seeds: Sequence[str] = (), k: int = 10, *, name: str | None = None) -> pd.DataFrame:
+    def _make_searcher(self, is_allowed: np.ndarray | None) -> Searcher:
+        """Return what finds allowed tracks."""
+        return self.searcher if is_allowed is None else SubsetSearcher(self.model.scoring.table[...], is_allowed)
+
+    def recommend(
+        self, seeds: Sequence[str] = (), k: int = 10, *, name: str | None = None, **controls: Any
+    ) -> pd.DataFrame:
         """Return the ``k`` tracks that fit best after the seeds.
 
         Args:
             seeds: Track URIs, links or "artist - title"; there may be none.
             k: How many tracks are wanted.
             name: The playlist's title, which the second stage takes in.
+            controls: Fields of :class:`~playlist_pipeline.config.Controls` that say which tracks are wanted; those of
+                sampling, length and order have no say here. The best is always taken.
 
         Returns:
-            One row for each track, best first: rank (from 1), uri, name, artist, album, score (comparable within one
-            result alone).
+            One row for each track, best first: rank (from 1), uri, name, artist, album, score (the model's own,
+            comparable within one result alone), link.
 
         Raises:
-            UserError: A seed cannot be used; see :func:`~playlist_pipeline.generation.lookup.resolve_seeds`.
+            UserError: A seed or a control cannot be used; see
+                :func:`~playlist_pipeline.generation.lookup.resolve_seeds`.
         """
         resolved = resolve_seeds(seeds, self.database, self.vocabulary)
-        tokens, scores = self._rank([resolved.tokens], k, [name])
-        found = tokens[0] != PADDING
-        uris = self.vocabulary.decode(tokens[0][found])
-        rows = self._find_names(uris)
-        return pd.DataFrame(
+        wanted = Controls(**controls | {"length": len(resolved.seeds) + k, "top_k": 1, "eop_weight": 0.0})
+        (drawer,), scores = self._draw([resolved], [name], wanted, [0], one_by_one=False)
+        tokens = drawer.continuation.tokens
+        return self._tabulate(tokens, score=[scores[0][int(token)] for token in tokens])
+
+    def search(self, text: str, limit: int = 10) -> pd.DataFrame:
+        """Look for tracks by title, artist, album, URI or link.
+
+        Args:
+            text: Anything; see :meth:`~playlist_pipeline.corpus.database.Database.search`.
+            limit: Most tracks to return.
+
+        Returns:
+            One row for each track, the best match first: uri, name, artist, album, count (in training), known (whether
+            the model knows it), link.
+
+        Raises:
+            UserError: There is no catalog.
+        """
+        database = self._require_database("search")
+        rows = database.search(self._read_link(text), limit)
+        known = self.vocabulary.encode([row.uri for row in rows]) != UNK
+        columns = ("uri", "name", "artist", "album", "count")
+        frame = pd.DataFrame([[getattr(row, column) for column in columns] for row in rows], columns=list(columns))
+        return frame.assign(known=known, link=frame["uri"].map(make_link))
+
+    def _read_link(self, text: str) -> str:
+        try:
+            return parse_uri(text, "text", self.vocabulary) or text
+        except MalformedSeed:
+            return text
+
+    def similar(self, track: str, k: int = 10) -> pd.DataFrame:
+        """Return the tracks whose vectors point most nearly where a track's does.
+
+        Args:
+            track: URI, link or "artist - title". A track that training never saw is read as its artist's most frequent
+                one.
+            k: How many tracks are wanted.
+
+        Returns:
+            One row for each track, the most similar first: rank (from 1), uri, name, artist, album, score (cosine),
+            link.
+
+        Raises:
+            UserError: The track cannot be found, or nothing is known of it.
+        """
+        (token,) = read_stand_ins(resolve_seeds([track], self.database, self.vocabulary).tokens)
+        if token == UNK:
+            raise UserError(f"{quote_text(track)} is unknown to the model, as are all tracks of its artist")
+        vectors = self.traits.vectors
+        cosines = vectors @ vectors[token] / np.maximum(self._lengths * self._lengths[token], SMALLEST_LENGTH)
+        cosines[: len(SPECIALS)], cosines[token] = -np.inf, -np.inf
+        best = np.argsort(-cosines, kind="stable")[: min(k, len(cosines) - len(SPECIALS) - 1)]
+        return self._tabulate(best, score=cosines[best])
+
+    @cached_property
+    def _lengths(self) -> np.ndarray:
+        return np.linalg.norm(self.traits.vectors, axis=1)
+
+    def explain(self, track: str, seeds: Sequence[str]) -> pd.DataFrame:
+        """Say how a track stands to each seed.
+
+        Args:
+            track: URI, link or "artist - title".
+            seeds: Likewise.
+
+        Returns:
+            One row for each seed, the nearest first: uri, name, artist, similarity (cosine of the model's vectors; null
+            for a track that the model does not know), together (training playlists that hold both), with_seed (those
+            that hold the seed), link. The two counts are null without a catalog.
+
+        Raises:
+            UserError: The track or a seed cannot be used.
+        """
+        (asked,) = resolve_seeds([track], self.database, self.vocabulary).seeds
+        given = resolve_seeds(seeds, self.database, self.vocabulary).seeds
+        count = self.database.count_training_playlists if self.database else lambda *_: None
+        frame = pd.DataFrame(
             {
-                "rank": np.arange(1, len(uris) + 1),
-                "uri": uris,
-                **{
-                    field: [getattr(rows.get(uri), field, None) for uri in uris]
-                    for field in ("name", "artist", "album")
-                },
-                "score": scores[0][found],
+                "uri": [seed.uri for seed in given],
+                "name": [seed.name for seed in given],
+                "artist": [seed.artist for seed in given],
+                "similarity": [self._compare(asked, seed) for seed in given],
+                "together": pd.array([count(asked.uri, seed.uri) for seed in given], "Int64"),
+                "with_seed": pd.array([count(seed.uri) for seed in given], "Int64"),
+                "link": [make_link(seed.uri) for seed in given],
             }
         )
+        order = ["similarity", "together"]
+        return frame.sort_values(order, ascending=False, na_position="last", kind="stable", ignore_index=True)
+
+    def _compare(self, first: ResolvedSeed, second: ResolvedSeed) -> float | None:
+        """Return the cosine of two tracks' vectors."""
+        if not (first.known and second.known):
+            return None
+        one, other = self.traits.vectors[[first.token, second.token]]
+        return float(one @ other / max(np.linalg.norm(one) * np.linalg.norm(other), SMALLEST_LENGTH))
 
     def complete(
-        self,
-        seeds: Sequence[str] = (),
-        *,
-        name: str | None = None,
-        length: int = 30,
-        top_k: int = 50,
-        temperature: float = 1.0,
-        eop_weight: float = 0.0,
-        seed: int = 0,
+        self, seeds: Sequence[str] = (), *, name: str | None = None, seed: int = 0, **controls: Any
     ) -> GeneratedPlaylist:
         """Complete one playlist.
 
         Args:
             seeds: Track URIs, links or "artist - title"; none at all is allowed.
             name: Its title. With a second stage it counts as input.
-            length: Tracks of the finished playlist, seeds included.
-            top_k: Draw among so many best tracks.
-            temperature: Divides the logits; small is greedy.
-            eop_weight: Multiplies the probability of the playlist's end; 0 always fills it to ``length``. Above 0 the
-                transformer draws track by track and alone, as the second stage knows of no end.
             seed: Of the drawing: the same one gives the same playlist.
+            controls: Fields of :class:`~playlist_pipeline.config.Controls`. With ``eop_weight`` above 0 the
+                transformer draws track by track and alone, as the second stage knows of no end.
 
         Raises:
-            UserError: A seed or a setting cannot be used.
+            UserError: A seed or a control cannot be used.
         """
-        (playlist,) = self.complete_many(
-            [seeds],
-            names=[name],
-            length=length,
-            top_k=top_k,
-            temperature=temperature,
-            eop_weight=eop_weight,
-            seed=seed,
-        )
+        (playlist,) = self.complete_many([seeds], names=[name], seed=seed, **controls)
         return playlist
 
     def complete_many(
@@ -201,84 +312,113 @@ class Recommender:
         seeds: Sequence[Sequence[str]],
         *,
         names: Sequence[str | None] | None = None,
-        length: int = 30,
-        top_k: int = 50,
-        temperature: float = 1.0,
-        eop_weight: float = 0.0,
         seed: int | Sequence[int] = 0,
+        **controls: Any,
     ) -> list[GeneratedPlaylist]:
         """Complete several playlists at once; each comes out as :meth:`complete` alone would give it.
 
         Args:
             seeds: One list of seeds for each playlist.
             names: Their titles.
-            length: As in :meth:`complete`, as are the next three.
-            top_k: See there.
-            temperature: See there.
-            eop_weight: See there.
             seed: One for all playlists, or one for each: equal lists of seeds need different ones to differ.
+            controls: Of all of them; see :meth:`complete`.
 
         Raises:
-            UserError: A seed or a setting cannot be used; the message names playlist and seed.
+            UserError: A seed or a control cannot be used; the message names playlist and seed.
         """
-        # The parameters' own class checks the values and words the refusals.
-        settings = GenerateConfig(
-            seeds=(),
-            num_examples=0,
-            num_example_seeds=0,
-            length=length,
-            top_k=top_k,
-            temperature=temperature,
-            eop_weight=eop_weight,
-            seed=0,
-        )
+        wanted = Controls(**controls)
         random_seeds = _check_seeds([seed] * len(seeds) if isinstance(seed, int | np.integer) else seed, len(seeds))
         resolved = [
             resolve_seeds(given, self.database, self.vocabulary, where=f"playlist {number}, " if len(seeds) > 1 else "")
             for number, given in enumerate(seeds, start=1)
         ]
-        sampling = Sampling(top_k=top_k, temperature=temperature, eop_weight=eop_weight)
-        rows, titles = [found.tokens for found in resolved], list(names or [None] * len(seeds))
-        if self.reranker is not None and eop_weight == 0:
-            continuations = self._draw_from_lists(rows, titles, length, sampling, random_seeds)
-        else:
-            continuations = complete_rows(self.model, rows, length=length, sampling=sampling, seeds=random_seeds)
+        titles = list(names or [None] * len(seeds))
+        one_by_one = self.reranker is None or wanted.eop_weight > 0
+        drawers, _ = self._draw(resolved, titles, wanted, random_seeds, one_by_one=one_by_one)
         return [
-            self._assemble_playlist(playlist_name, found, continuation, settings, random_seed)
-            for playlist_name, found, continuation, random_seed in zip(
-                titles, resolved, continuations, random_seeds, strict=True
-            )
+            self._assemble_playlist(title, found, drawer, wanted, random_seed)
+            for title, found, drawer, random_seed in zip(titles, resolved, drawers, random_seeds, strict=True)
         ]
+
+    def _draw(
+        self,
+        resolved: Sequence[ResolvedSeeds],
+        titles: Sequence[str | None],
+        controls: Controls,
+        seeds: Sequence[int],
+        *,
+        one_by_one: bool,
+    ) -> tuple[list[Drawer], list[dict[int, float]]]:
+        """Draw continuations: ``one_by_one`` from what the transformer makes of the tracks so far, else from one list.
+
+        Returns:
+            The finished playlists, and of each the scores of the tracks that were candidates (empty ``one_by_one``).
+        """
+        is_allowed = find_allowed(controls, self.vocabulary, self.database, self.side_information)
+        self._check_limits(controls)
+        drawers = [
+            Drawer(found.tokens, controls, self.traits, seed=seed, songs=_name_songs(found.seeds))
+            for found, seed in zip(resolved, seeds, strict=True)
+        ]
+        if one_by_one:
+            complete_rows(self.model, drawers, controls=controls, searcher=self._make_searcher(is_allowed))
+            return drawers, [{} for _ in drawers]
+        return drawers, self._draw_from_lists(
+            drawers, [found.tokens for found in resolved], titles, controls, is_allowed
+        )
 
     def _draw_from_lists(
         self,
+        drawers: Sequence[Drawer],
         rows: Sequence[np.ndarray],
         titles: Sequence[str | None],
-        length: int,
-        sampling: Sampling,
-        seeds: Sequence[int],
-    ) -> list[Continuation]:
-        """Continue playlists from the lists of both stages, each ranked once."""
-        lists = zip(*self._rank(rows, length + sampling.top_k, titles), strict=True)
-        continuations = []
-        for row, (tokens, scores), seed in zip(rows, lists, seeds, strict=True):
-            wanted = max(length - len(row), 0)
-            drawn = draw_tracks(tokens, scores, wanted, sampling=sampling, seed=seed)
-            continuations.append(Continuation(drawn, "length" if len(drawn) == wanted else "vocabulary"))
-        return continuations
+        controls: Controls,
+        is_allowed: np.ndarray | None,
+    ) -> list[dict[int, float]]:
+        """Let playlists take tracks from ranked lists, longer ones where controls leave too few."""
+        scores: list[dict[int, float]] = [{} for _ in drawers]
+        count = max(count_candidates(controls), self.reranker.num_candidates if self.reranker else CANDIDATES)
+        waiting = [index for index, drawer in enumerate(drawers) if drawer.ended_by is None]
+        while waiting:
+            lists = self._rank(
+                [rows[index] for index in waiting],
+                min(count, len(self.vocabulary)),
+                [titles[index] for index in waiting],
+                is_allowed,
+            )
+            for index, tokens, logits in zip(waiting, *lists, strict=True):
+                while drawers[index].ended_by is None and drawers[index].draw(tokens, logits):
+                    pass
+                scores[index].update(zip(tokens.tolist(), logits.tolist(), strict=True))
+                if drawers[index].ended_by is None and count >= len(self.vocabulary):
+                    drawers[index].exhaust()
+            waiting = [index for index in waiting if drawers[index].ended_by is None]
+            count *= MORE_CANDIDATES
+        return scores
+
+    def _check_limits(self, controls: Controls) -> None:
+        for name, numbers in (("max_per_artist", self.traits.artists), ("max_per_album", self.traits.albums)):
+            if getattr(controls, name) is not None and numbers is None:
+                raise UserError(
+                    f"{name}: the model's folder does not say who made a track: train the model again, or leave it out"
+                )
 
     def _assemble_playlist(
         self,
         name: str | None,
         resolved: ResolvedSeeds,
-        continuation: Continuation,
-        settings: GenerateConfig,
+        drawer: Drawer,
+        controls: Controls,
         random_seed: int,
     ) -> GeneratedPlaylist:
         """Put names to the tokens."""
-        given = [(seed.uri, seed, True) for seed in resolved.seeds]
+        continuation = drawer.continuation
         uris = self.vocabulary.decode(continuation.tokens)
         rows = self._find_names(uris)
+        entries = [(seed.uri, seed, True) for seed in resolved.seeds] + [(uri, rows.get(uri), False) for uri in uris]
+        if controls.order == "similar":
+            vectors = self.traits.vectors[read_stand_ins(np.array(drawer.tokens, np.int64))]
+            entries = [entries[place] for place in arrange_by_likeness(vectors)]
         tracks = tuple(
             PlaylistTrack(
                 position,
@@ -288,20 +428,58 @@ class Recommender:
                 getattr(row, "album", None),
                 is_seed,
             )
-            for position, (uri, row, is_seed) in enumerate(given + [(uri, rows.get(uri), False) for uri in uris], 1)
+            for position, (uri, row, is_seed) in enumerate(entries, 1)
         )
         return GeneratedPlaylist(
             name=name,
             seeds=resolved.seeds,
             tracks=tracks,
             ended_by=continuation.ended_by,
-            notes=resolved.notes + _note_length(len(given), len(tracks), settings.length, continuation),
-            settings={key: getattr(settings, key) for key in ("length", "top_k", "temperature", "eop_weight")},
+            notes=resolved.notes + _note_length(len(resolved.seeds), len(tracks), controls, continuation),
+            settings=describe_controls(controls),
             seed=random_seed,
+        )
+
+    def _tabulate(self, tokens: np.ndarray, *, score: Sequence[float] | np.ndarray) -> pd.DataFrame:
+        """Return a frame of tracks: rank, uri, name, artist, album, score, link."""
+        uris = self.vocabulary.decode(tokens)
+        rows = self._find_names(uris)
+        names = {field: [getattr(rows.get(uri), field, None) for uri in uris] for field in ("name", "artist", "album")}
+        ranks = np.arange(1, len(uris) + 1)
+        return pd.DataFrame(
+            {"rank": ranks, "uri": uris, **names, "score": np.asarray(score, float), "link": map(make_link, uris)}
         )
 
     def _find_names(self, uris: Sequence[str]) -> dict[str, TrackRow]:
         return {row.uri: row for row in self.database.tracks(list(uris))} if self.database else {}
+
+    def _find_song(self, token: int) -> Hashable:
+        """Return what all versions of a track have in common."""
+        (uri,) = self.vocabulary.decode([token])
+        row = self._find_names([uri]).get(uri)
+        return None if row is None else name_song(row.artist, row.name)
+
+    def _require_database(self, what: str) -> Database:
+        if self.database is None:
+            raise UserError(f"{what} needs the catalog: load a workspace, or give database=")
+        return self.database
+
+
+def _check_catalog(database: Database, vocabulary: Vocabulary) -> None:
+    """Compare some tracks of the catalog with the vocabulary.
+
+    Raises:
+        UserError: The catalog lacks one, or counts it otherwise.
+    """
+    tokens = np.unique(np.linspace(len(SPECIALS), len(vocabulary) - 1, CHECKED_TRACKS).astype(int))
+    counts = {row.uri: row.count for row in database.tracks(vocabulary.decode(tokens))}
+    for token, uri in zip(tokens, vocabulary.decode(tokens), strict=True):
+        if counts.get(uri) != vocabulary.counts[token]:
+            raise UserError(
+                f"{database.path} is not the catalog of this model: {uri} occurs in training "
+                f"{vocabulary.counts[token]} times by the model, {counts.get(uri, 0)} times by the catalog: "
+                "take the catalog that was made with the model"
+            )
 
 
 def _check_seeds(seeds: Sequence[int], count: int) -> list[int]:
@@ -314,12 +492,27 @@ def _check_seeds(seeds: Sequence[int], count: int) -> list[int]:
     return [int(seed) for seed in seeds]
 
 
-def _note_length(num_seeds: int, num_tracks: int, length: int, continuation: Continuation) -> tuple[str, ...]:
+def _note_length(num_seeds: int, num_tracks: int, controls: Controls, continuation: Continuation) -> tuple[str, ...]:
     """Return the note on a playlist that is not as long as asked."""
-    if num_seeds >= length:
-        return (f"the {num_seeds} seeds fill the {length} tracks asked for, nothing is added",)
+    if num_seeds >= controls.length:
+        return (f"the {num_seeds} seeds fill the {controls.length} tracks asked for, nothing is added",)
     if continuation.ended_by == "vocabulary":
-        return (f"{num_tracks} of {length} tracks: the vocabulary holds no more",)
+        return (f"{num_tracks} of {controls.length} tracks: the vocabulary holds no more that may be added",)
     if continuation.ended_by == "eop":
-        return (f"{num_tracks} of {length} tracks: the model ended the playlist",)
+        return (f"{num_tracks} of {controls.length} tracks: the model ended the playlist",)
     return ()
+
+
+def _name_songs(seeds: Sequence[ResolvedSeed]) -> list[Hashable]:
+    return [name_song(seed.artist, seed.name) for seed in seeds if seed.artist is not None and seed.name is not None]
+
+
+def name_song(artist: str, title: str) -> Hashable:
+    """Return what all versions of a song have in common, however artist and title are written."""
+    return fold_name(artist), fold_name(title)
+
+
+def describe_controls(controls: Controls) -> dict[str, Any]:
+    """Return those of the controls that shaped a playlist: the main ones, and what differs from the default."""
+    default = Controls().to_dict()
+    return {name: value for name, value in controls.to_dict().items() if name in MAIN or value != default[name]}

@@ -57,6 +57,26 @@ class ExactSearcher:
         return np.asarray(scores), np.asarray(tokens)
 
 
+class SubsetSearcher:
+    """A ``Searcher`` that looks at some tracks only.
+
+    Args:
+        table: float32 ``[V, D]``, one row per token.
+        is_allowed: bool ``[V]``, which tracks may be returned.
+    """
+
+    def __init__(self, table: ArrayLike, is_allowed: np.ndarray) -> None:
+        self._tokens = np.flatnonzero(is_allowed | (np.arange(len(is_allowed)) < len(SPECIALS))).astype(np.int32)
+        self._exact = ExactSearcher(jnp.asarray(table)[self._tokens])
+
+    def search(self, queries: np.ndarray, k: int, exclude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and tokens, both ``[B, k]``; see :class:`Searcher`."""
+        places = np.searchsorted(self._tokens, exclude).clip(max=len(self._tokens) - 1)
+        excluded = np.where(self._tokens[places] == exclude, places, PADDING)
+        scores, found = self._exact.search(queries, k, excluded)
+        return scores, np.where(found == PADDING, PADDING, self._tokens[found])
+
+
 def top_k(
     queries: ArrayLike,
     table: ArrayLike,

@@ -1,7 +1,7 @@
 """A trained model as a folder, without pickle.
 
-It holds ``config.json``, ``weights.safetensors``, ``vocabulary.parquet`` and, if the model has side tables,
-``side_information.parquet``.
+It holds ``config.json``, ``weights.safetensors``, ``vocabulary.parquet`` and ``side_information.parquet``; the last may
+be missing if the model has no side tables.
 """
 
 import json
@@ -45,7 +45,7 @@ class LoadedModel:
         config: Its shape.
         vocabulary: What its tokens mean.
         meta: What the saver added to ``config.json``.
-        side_information: Artist, album and duration of the tokens; None if the model has no side tables.
+        side_information: Artist, album and duration of the tokens; None if the folder does not have them.
     """
 
     model: Transformer
@@ -74,7 +74,7 @@ class LoadedModel:
         Raises:
             UserError: The model has no side tables.
         """
-        if self.side_information is None:
+        if self.side_information is None or not list_side_tables(self.config):
             raise UserError(
                 "this model knows tracks by their own vectors alone: train one with model.artist_embeddings=true"
             )
@@ -144,7 +144,8 @@ def load_model(path: str | os.PathLike[str]) -> LoadedModel:
     meta = _read_config(folder / CONFIG_FILE)
     config = _read_model_config(folder / CONFIG_FILE, meta)
     vocabulary = _read_vocabulary(folder / VOCABULARY_FILE, meta)
-    side = _read_side_information(folder, vocabulary) if list_side_tables(config) else None
+    needs_side = bool(list_side_tables(config)) or (folder / SIDE_FILE).exists()
+    side = _read_side_information(folder, vocabulary) if needs_side else None
     indices = index_side_tables(config, side, vocabulary)
     model = _read_weights(
         folder / WEIGHTS_FILE,

@@ -1,5 +1,6 @@
 """The training loop: data, state, steps, history, checkpoints, from top to bottom."""
 
+import dataclasses
 import logging
 import math
 import signal
@@ -126,14 +127,13 @@ def train_model(
         raise UserError("there are no training playlists: check the split and the archive")
     if list_side_tables(model_config) and side_information is None:
         raise UserError(f"the model has tables of {', '.join(list_side_tables(model_config))}: give side_information")
-    if not list_side_tables(model_config) and train_config.embedding_init != "als":
-        side_information = None
+    has_say = bool(list_side_tables(model_config)) or train_config.embedding_init == "als"
     with catch_stop_signals() as signal_received:
         result = _train_or_resume(
             training,
             validation,
             vocabulary,
-            side_information=side_information,
+            side_information=side_information if has_say else None,
             model_config=model_config,
             train_config=train_config,
             checkpoints=checkpoints,
@@ -143,7 +143,8 @@ def train_model(
         )
         if signal_received():
             raise TrainingInterrupted("training is finished and was asked to stop: run the same command again to go on")
-    return result
+    # Whoever uses the model may want to know the tracks' artists, though its training did not.
+    return dataclasses.replace(result, model=dataclasses.replace(result.model, side_information=side_information))
 
 
 def _train_or_resume(
@@ -217,7 +218,6 @@ def _train_or_resume(
             model=recipe.extract_model(state),
             config=model_config,
             vocabulary=vocabulary,
-            side_information=side_information if list_side_tables(model_config) else None,
             meta={"train": train_config.to_dict(), "training_fingerprint": fingerprint},
         )
         summary = dict(run.finished or {})

@@ -60,7 +60,11 @@ class Candidates:
 
 
 def describe_candidates(
-    stage: FirstStage, seeds: Sequence[np.ndarray], titles: Sequence[str | None], num_candidates: int
+    stage: FirstStage,
+    seeds: Sequence[np.ndarray],
+    titles: Sequence[str | None],
+    num_candidates: int,
+    is_allowed: np.ndarray | None = None,
 ) -> Candidates:
     """Choose the candidates of playlists and describe them.
 
@@ -69,10 +73,11 @@ def describe_candidates(
         seeds: Tokens of each playlist's given tracks; ``<unk>`` allowed.
         titles: Their titles; None where there is none.
         num_candidates: C, if the vocabulary is larger.
+        is_allowed: bool [V], which tracks may be candidates; None for all.
     """
     seeds = [np.asarray(given) for given in seeds]
     scores = stage.score(seeds, titles)
-    tokens, is_valid = _choose(stage, scores, seeds, num_candidates)
+    tokens, is_valid = _choose(stage, scores, seeds, num_candidates, is_allowed)
     artist = stage.artists.of_token[tokens]  # [n, C]
     columns = [*_describe_scores(scores, tokens, artist)]
     columns += _describe_artists(stage, seeds, titles, tokens, artist)
@@ -82,7 +87,11 @@ def describe_candidates(
 
 
 def _choose(
-    stage: FirstStage, scores: Scores, seeds: Sequence[np.ndarray], num_candidates: int
+    stage: FirstStage,
+    scores: Scores,
+    seeds: Sequence[np.ndarray],
+    num_candidates: int,
+    is_allowed: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the tokens of the candidates, int32 [n, C], rising, and which are valid, bool [n, C]."""
     total = np.sum([weight * scores.tracks[name] for name, weight in CANDIDATE_WEIGHTS.items()], axis=0)
@@ -92,6 +101,8 @@ def _choose(
     total += POPULARITY_WEIGHT * stage.counts / max(stage.counts.max(), 1.0)
     total += ARTIST_WEIGHT * scores.artists["playlists"][:, stage.artists.of_token]
     total[:, (stage.counts == 0) | (np.arange(len(stage.counts)) < len(SPECIALS))] = -np.inf
+    if is_allowed is not None:
+        total[:, ~is_allowed] = -np.inf
     for row, given in zip(total, seeds, strict=True):
         row[given[given >= 0]] = -np.inf
     count = min(num_candidates, total.shape[1])

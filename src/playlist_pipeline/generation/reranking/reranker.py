@@ -60,17 +60,25 @@ class Reranker:
         state: From fitting.
         model: The transformer, without side tables.
         batch_size: Playlists that the transformer reads at a time.
+
+    Attributes:
+        num_candidates: Tracks of each playlist that the network scores, or more where more are asked for.
     """
 
     def __init__(self, state: RerankerState, model: Transformer, *, batch_size: int) -> None:
         if state.network is None:
             raise ValueError("this state has no second stage")
         self._stage = FirstStage(model, state.sequences, state.titles, state.artists, batch_size=batch_size)
-        self._num_candidates = state.num_candidates
+        self.num_candidates = state.num_candidates
         self._network = nnx.split(state.network)
 
     def rank(
-        self, seeds: Sequence[np.ndarray], k: int, *, titles: Sequence[str | None] | None = None
+        self,
+        seeds: Sequence[np.ndarray],
+        k: int,
+        *,
+        titles: Sequence[str | None] | None = None,
+        is_allowed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rank the best next tracks of playlists.
 
@@ -78,6 +86,7 @@ class Reranker:
             seeds: Tokens of each playlist's given tracks; ``<unk>`` allowed.
             k: How many tracks are wanted.
             titles: The playlists' titles, None where there is none; None if no playlist has one.
+            is_allowed: bool [V], which tracks may be returned; None for all.
 
         Returns:
             Tokens int32 [n, k], best first, padded with -1, and their scores float32 [n, k], padded with -inf: log
@@ -94,12 +103,14 @@ class Reranker:
         size = max(1, min(PLAYLISTS_AT_A_TIME, SCORES_AT_A_TIME // len(self._stage.counts)))
         for start in range(0, len(seeds), size):
             rows = slice(start, start + size)
-            found, values = self._rank_block(list(seeds[rows]), given[rows], k)
+            found, values = self._rank_block(list(seeds[rows]), given[rows], k, is_allowed)
             tokens[rows, : found.shape[1]], scores[rows, : found.shape[1]] = found, values
         return tokens, scores
 
-    def _rank_block(self, seeds: list[np.ndarray], titles: list[str | None], k: int) -> tuple[np.ndarray, np.ndarray]:
-        candidates = describe_candidates(self._stage, seeds, titles, max(self._num_candidates, k))
+    def _rank_block(
+        self, seeds: list[np.ndarray], titles: list[str | None], k: int, is_allowed: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        candidates = describe_candidates(self._stage, seeds, titles, max(self.num_candidates, k), is_allowed)
         scores = np.where(candidates.is_valid, np.asarray(_score(*self._network, candidates.features)), -np.inf)
         # Candidates come by rising token, so a stable sort gives ties to the lower one.
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]

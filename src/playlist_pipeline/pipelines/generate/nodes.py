@@ -41,7 +41,7 @@ def complete_playlists(
         model: The trained ``LoadedModel``.
         reranker: The ``RerankerState`` of the second stage.
         database: The catalog, for names.
-        config: Length and sampling.
+        config: Titles, random seed and controls.
 
     Returns:
         The playlists with the names of their tracks.
@@ -49,14 +49,8 @@ def complete_playlists(
     from playlist_pipeline.generation.recommender import Recommender  # noqa: PLC0415
 
     recommender = Recommender(model, reranker=reranker, database=database)
-    playlists = recommender.complete_many(
-        seeds,
-        length=config.length,
-        top_k=config.top_k,
-        temperature=config.temperature,
-        eop_weight=config.eop_weight,
-        seed=config.seed,
-    )
+    names = [*config.names, *[None] * len(seeds)][: len(seeds)]
+    playlists = recommender.complete_many(seeds, names=names, seed=config.seed, **config.controls.to_dict())
     return [playlist.to_dict() for playlist in playlists]
 
 
