@@ -94,7 +94,7 @@ def test_several_songs_are_listed(database, vocabulary):
         f"The Muppets - Bohemian Rhapsody (The Green Album) {make_uri(3)}; "
         f"Queen - Bohemian Rhapsody (Greatest Hits) {make_uri(1)}"
     )
-    assert [row.uri for row in caught.value.candidates] == [make_uri(1), make_uri(3)]
+    assert [row.uri for row in caught.value.candidates] == [make_uri(3), make_uri(1)]
 
 
 def test_two_places_for_the_dash_are_two_songs(database, vocabulary):

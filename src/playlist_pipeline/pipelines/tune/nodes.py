@@ -63,3 +63,17 @@ def tune_model(
         tuning_config,
         store=trial_store,
     )
+
+
+def plot_model_tuning(trials: pd.DataFrame) -> Any:
+    """Draw the validation metric of the model's trials.
+
+    Args:
+        trials: One row for each.
+
+    Returns:
+        A plotly figure.
+    """
+    from playlist_pipeline.evaluation.plots import plot_tuning  # noqa: PLC0415
+
+    return plot_tuning(trials)

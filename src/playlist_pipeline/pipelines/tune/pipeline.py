@@ -3,8 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from playlist_pipeline.pipelines import baselines
-from playlist_pipeline.pipelines.baselines.nodes import plot_tuning
-from playlist_pipeline.pipelines.tune.nodes import tune_model
+from playlist_pipeline.pipelines.tune.nodes import plot_model_tuning, tune_model
 
 
 def create_pipeline() -> Pipeline:
@@ -32,7 +31,7 @@ def create_pipeline() -> Pipeline:
                 name="tune_model_node",
             ),
             Node(
-                func=plot_tuning,
+                func=plot_model_tuning,
                 inputs={"trials": "model_tuning_trials"},
                 outputs="model_tuning_plot",
                 name="plot_model_tuning_node",
