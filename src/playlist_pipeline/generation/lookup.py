@@ -139,6 +139,11 @@ def resolve_seeds(
     return ResolvedSeeds(tuple(resolved), tuple(notes))
 
 
+def make_link(uri: str) -> str | None:
+    """Return the web page of a track, or None if its URI is not of the form that has one."""
+    return f"https://open.spotify.com/track/{uri.rsplit(':', 1)[1]}" if TRACK_URI.fullmatch(uri) else None
+
+
 def _find_stand_in(uri: str, token: int, database: Database | None, vocabulary: Vocabulary) -> int | None:
     """Return the token of the most frequent track of an unknown track's artist, if there is one."""
     if token != UNK or database is None:
