@@ -150,13 +150,36 @@ def format_as(playlists: Sequence[Playlist], format: str) -> str:
     Raises:
         UserError: There is no such format, or it holds one playlist and there are several.
     """
-    chosen = _find_format(format)
-    if not chosen.holds_several and len(playlists) != 1:
+    require_fit(format, len(playlists))
+    return FORMATS[format].format(playlists)
+
+
+def require_fit(format: str, num_playlists: int) -> None:
+    """Require that one text in a format can hold so many playlists.
+
+    Raises:
+        UserError: It cannot, or there is no such format.
+    """
+    _require_known(format)
+    if not FORMATS[format].holds_several and num_playlists != 1:
         several = ", ".join(name for name, known in FORMATS.items() if known.holds_several)
         raise UserError(
-            f"{format} holds one playlist, these are {len(playlists)}: write them to files, or choose one of {several}"
+            f"{format} holds one playlist, these are {num_playlists}: write them to files, or choose one of {several}"
         )
-    return chosen.format(playlists)
+
+
+def find_format(path: str | Path, format: str | None = None) -> str:
+    """Return the format of a file: ``format``, or if it is None the one that the suffix names.
+
+    Raises:
+        UserError: It is unknown.
+    """
+    suffix = Path(path).suffix.lower()
+    if format is None and suffix not in _FORMAT_OF:
+        raise UserError(f"{path}: the suffix names no format: end it with one of {', '.join(_FORMAT_OF)}")
+    format = format or _FORMAT_OF[suffix]
+    _require_known(format)
+    return format
 
 
 def write_playlists(path: str | Path, playlists: Sequence[Playlist], format: str | None = None) -> list[Path]:
@@ -176,10 +199,8 @@ def write_playlists(path: str | Path, playlists: Sequence[Playlist], format: str
         UserError: The format is unknown, or a file cannot be written.
     """
     path = Path(path)
-    if format is None and path.suffix.lower() not in _FORMAT_OF:
-        raise UserError(f"{path}: the suffix names no format: end it with one of {', '.join(_FORMAT_OF)}")
-    format = format or _FORMAT_OF[path.suffix.lower()]
-    if _find_format(format).holds_several or len(playlists) == 1:
+    format = find_format(path, format)
+    if FORMATS[format].holds_several or len(playlists) == 1:
         texts = {path: format_as(playlists, format)}
     else:
         digits = len(str(len(playlists)))
@@ -237,10 +258,9 @@ def _write_beside(target: Path, text: str) -> Path:
     return temporary
 
 
-def _find_format(format: str) -> PlaylistFormat:
+def _require_known(format: str) -> None:
     if format not in FORMATS:
         raise UserError(f"format {format!r} is unknown: give one of {', '.join(FORMATS)}")
-    return FORMATS[format]
 
 
 def _get_dict(playlist: Playlist) -> Mapping[str, Any]:
