@@ -1,5 +1,6 @@
 import codecs
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,7 @@ def test_xspf():
         ("<playlist><trackList>\n<track>\n<creator>A</creator></track>", 2, "neither a title nor a place"),
         ("<playlist><trackList><track>\n<location>http://x/</location></track>", 1, "neither a title nor a place"),
         ('<?xml version="1.0" encoding="none-such"?><playlist/>', 1, "no XML that can be read"),
+        ('<?xml version="1.0" encoding="shift_jis"?><playlist/>', 1, "no XML that can be read"),
     ],
 )  # fmt: skip
 def test_xspf_that_is_refused(text, line, what):
@@ -265,6 +267,37 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         with pytest.raises(UserError, match=r"cannot be read as seeds \(") as caught:
             read_seed_file(path)
         assert str(caught.value).startswith(str(path))
+
+
+SAMPLES = {
+    "text": f"A - B\n\n# c\n<start>\n{URI}\n",
+    "m3u": f'#EXTM3U\n#PLAYLIST:x\n#EXTINF:1 a="b,c",A - B\n/x/01 - A - B.mp3\n{URI}\nhttp://x/y\n',
+    "csv": f'playlist,uri,artist,"title"\nX,{URI},"a ""b""",c\nY,,d,e\n',
+    "json": f'[{{"name": "x", "tracks": [{{"uri": "{URI}"}}, "A - B"]}}, []]',
+    "xspf": XSPF.format(f"<title>x</title><trackList><track><location>{URI}</location></track></trackList>"),
+}
+
+
+@pytest.mark.parametrize("format", SAMPLES)
+def test_damaged_files_are_read_or_refused_in_one_line(format):
+    generator = random.Random(format)
+    seeds, refusals = [], []
+    for _ in range(1000):
+        data = bytearray(SAMPLES[format].encode())
+        for _ in range(generator.randrange(1, 8)):
+            place = generator.randrange(len(data) + 1)
+            data[place : place + generator.randrange(3)] = bytes(
+                generator.choices(b"\"',;\t\n\r<>&[]{}#: 0a\x00\xff\xfe", k=generator.randrange(4))
+            )
+        for chosen in (format, None):
+            try:
+                found = parse_seeds(bytes(data), source="file", format=chosen)
+                seeds += [seed for given in found for seed in given.seeds]
+            except UserError as error:
+                refusals.append(str(error))
+    assert min(len(seeds), len(refusals)) > 100
+    assert all(seed and seed == seed.strip() for seed in seeds)
+    assert all(refusal.startswith("file") and "\n" not in refusal for refusal in refusals)
 
 
 def test_the_projects_own_file_names_no_seed():

@@ -48,6 +48,7 @@ MAX_BYTES = 32 * 2**20
 MAX_PLAYLISTS = 10_000
 MAX_SEEDS = 10_000
 MAX_CHARACTERS = 1_000
+MAX_PATH = 4_096
 
 SeedFormat = Literal["text", "m3u", "csv", "json", "xspf"]
 SUFFIXES: dict[str, SeedFormat] = {
@@ -262,10 +263,10 @@ def _read_file_name(location: str) -> str | None:
             location = unquote(urlsplit(location).path)
         except ValueError:
             return None
-    if not _AUDIO_FILE.search(location):
+    if len(location) > MAX_PATH or not _AUDIO_FILE.search(location):
         return None
     name = _AUDIO_FILE.sub("", PureWindowsPath(location).name).strip()
-    return _TRACK_NUMBER.sub("", name) or None
+    return _TRACK_NUMBER.sub("", name).strip() or None
 
 
 def _choose_seed(locations: Sequence[str], text: str) -> str | None:
@@ -319,7 +320,7 @@ def _list_entries(text: str, found: _Playlists) -> Iterator[tuple[int, str, str]
         elif line and not line.startswith("#"):
             seed = _choose_seed([line], title)
             if seed is None and "://" in line:
-                found.refuse(number, f"{quote_text(line)} names no track: {_SEED}")
+                found.refuse(number, f"{quote_text(line[:MAX_CHARACTERS])} names no track: {_SEED}")
             yield number, "", seed or line
             title = ""
     if title:
@@ -375,7 +376,7 @@ def _read_header(cells: Sequence[str], line: int, found: _Playlists) -> dict[str
         return {}
     if "title" in columns:
         return columns
-    found.refuse(line, f"the header has {', '.join(cells)}: it needs uri or link, or artist and title")
+    found.refuse(line, f"the header has {', '.join(columns)}: it needs uri or link, or artist and title")
 
 
 def _add_row(
@@ -471,7 +472,9 @@ def _parse_xspf(data: bytes, found: _Playlists) -> None:
         parser.Parse(data, True)
     except expat.ExpatError as error:
         found.refuse(error.lineno, f"no XML that can be read ({expat.ErrorString(error.code)}): save it anew")
-    except LookupError as error:
+    except UserError:
+        raise
+    except (LookupError, ValueError) as error:  # an encoding that the parser does not know
         found.refuse(1, f"no XML that can be read ({error}): save it as UTF-8")
     reader.finish()
 
@@ -510,7 +513,9 @@ class _XSPFReader:
         self._path += (name.rpartition(" ")[2],)
         line = self._parser.CurrentLineNumber
         if self._path[0] != "playlist":
-            self._found.refuse(line, f"no XSPF: it begins with <{quote_text(self._path[0])[1:-1]}>, not <playlist>")
+            self._found.refuse(
+                line, f"no XSPF: it begins with <{quote_text(self._path[0][:MAX_CHARACTERS])[1:-1]}>, not <playlist>"
+            )
         if len(self._path) > self.MAX_DEPTH:
             self._found.refuse(line, f"more than {self.MAX_DEPTH} elements in each other: save it anew")
         if self._path == self.TRACK:
