@@ -23,6 +23,7 @@ from playlist_pipeline.generation.decode import (
 )
 from playlist_pipeline.generation.drawing import Continuation, Drawer, TrackTraits, arrange_by_likeness
 from playlist_pipeline.generation.export import GeneratedPlaylist, PlaylistTrack
+from playlist_pipeline.generation.frames import TrackFrame
 from playlist_pipeline.generation.lookup import (
     MalformedSeed,
     ResolvedSeed,
@@ -171,7 +172,7 @@ class Recommender:
 
     def recommend(
         self, seeds: Sequence[str] = (), k: int = 10, *, name: str | None = None, **controls: Any
-    ) -> pd.DataFrame:
+    ) -> TrackFrame:
         """Return the ``k`` tracks that fit best after the seeds.
 
         Args:
@@ -195,7 +196,7 @@ class Recommender:
         tokens = drawer.continuation.tokens
         return self._tabulate(tokens, score=[scores[0][int(token)] for token in tokens])
 
-    def search(self, text: str, limit: int = 10) -> pd.DataFrame:
+    def search(self, text: str, limit: int = 10) -> TrackFrame:
         """Look for tracks by title, artist, album, URI or link.
 
         Args:
@@ -214,7 +215,7 @@ class Recommender:
         known = self.vocabulary.encode([row.uri for row in rows]) != UNK
         columns = ("uri", "name", "artist", "album", "count")
         frame = pd.DataFrame([[getattr(row, column) for column in columns] for row in rows], columns=list(columns))
-        return frame.assign(known=known, link=frame["uri"].map(make_link))
+        return TrackFrame(frame.assign(known=known, link=frame["uri"].map(make_link)))
 
     def _read_link(self, text: str) -> str:
         try:
@@ -222,7 +223,7 @@ class Recommender:
         except MalformedSeed:
             return text
 
-    def similar(self, track: str, k: int = 10) -> pd.DataFrame:
+    def similar(self, track: str, k: int = 10) -> TrackFrame:
         """Return the tracks whose vectors point most nearly where a track's does.
 
         Args:
@@ -250,7 +251,7 @@ class Recommender:
     def _lengths(self) -> np.ndarray:
         return np.linalg.norm(self.traits.vectors, axis=1)
 
-    def explain(self, track: str, seeds: Sequence[str]) -> pd.DataFrame:
+    def explain(self, track: str, seeds: Sequence[str]) -> TrackFrame:
         """Say how a track stands to each seed.
 
         Args:
@@ -268,7 +269,7 @@ class Recommender:
         (asked,) = resolve_seeds([track], self.database, self.vocabulary).seeds
         given = resolve_seeds(seeds, self.database, self.vocabulary).seeds
         count = self.database.count_training_playlists if self.database else lambda *_: None
-        frame = pd.DataFrame(
+        frame = TrackFrame(
             {
                 "uri": [seed.uri for seed in given],
                 "name": [seed.name for seed in given],
@@ -440,13 +441,13 @@ class Recommender:
             seed=random_seed,
         )
 
-    def _tabulate(self, tokens: np.ndarray, *, score: Sequence[float] | np.ndarray) -> pd.DataFrame:
+    def _tabulate(self, tokens: np.ndarray, *, score: Sequence[float] | np.ndarray) -> TrackFrame:
         """Return a frame of tracks: rank, uri, name, artist, album, score, link."""
         uris = self.vocabulary.decode(tokens)
         rows = self._find_names(uris)
         names = {field: [getattr(rows.get(uri), field, None) for uri in uris] for field in ("name", "artist", "album")}
         ranks = np.arange(1, len(uris) + 1)
-        return pd.DataFrame(
+        return TrackFrame(
             {"rank": ranks, "uri": uris, **names, "score": np.asarray(score, float), "link": map(make_link, uris)}
         )
 
