@@ -66,15 +66,23 @@ cli.add_command(run)
     show_default=True,
     help="Where the figures come from.",
 )
+@click.option(
+    "--study",
+    type=click.Path(path_type=Path),
+    help="Write the study's tables instead, from study_overall.csv and study_by_history.csv in this folder.",
+)
 @click.option("--command", default="uv run kedro run", show_default=True, help="Named as what made them.")
 @click.option("--commit", help="Named as the commit that made them.")
-def results(file: Path, name: str, metrics: Path, command: str, commit: str | None) -> None:
-    """Write the results of protocol first_k into FILE, as tables between two markers."""
+def results(file: Path, name: str, metrics: Path, study: Path | None, command: str, commit: str | None) -> None:
+    """Write the results of protocol first_k, or of the study, into FILE, as tables between two markers."""
     # It stands on plotly, and Kedro imports this module on every command.
-    from playlist_pipeline.evaluation.report.markdown import write_results  # noqa: PLC0415
+    from playlist_pipeline.evaluation.report.markdown import write_results, write_study  # noqa: PLC0415
 
     try:
-        write_results(file, metrics, name=name, command=command, commit=commit)
+        if study is None:
+            write_results(file, metrics, name=name, command=command, commit=commit)
+        else:
+            write_study(file, study, name=name, command=command, commit=commit)
     except UserError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{file}: results:{name} written from {metrics}")
+    click.echo(f"{file}: results:{name} written from {study or metrics}")

@@ -1,10 +1,11 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.evaluation.report.markdown import render_results, replace_block, write_results
+from playlist_pipeline.evaluation.report.markdown import render_results, replace_block, write_results, write_study
 
 FIGURES = {
     "model": {"1": (0.25, 0.2, 0.3), "25": (0.5, 0.4, 0.6)},
@@ -122,3 +123,52 @@ def test_the_readme_has_a_place_for_the_results_of_the_sample():
     readme = Path(__file__).parents[3] / "README.md"
     written = replace_block(readme.read_text("utf-8"), "sample", render_results(METRICS), path=readme)
     assert TABLE in written
+
+
+class TestStudy:
+    rows = pd.DataFrame(
+        {
+            "history": ["(0,50]", "(0,50]", ">150", ">150"],
+            "system": ["gbce, mask, positions", "skip_gram"] * 2,
+            "chosen": [True, False] * 2,
+            "metric": "f1@10",
+            "playlists": [12, 12, 1234, 1234],
+            "mean": [0.02, 0.01, 0.04, 0.03],
+            "low": [0.01, 0.005, 0.03, 0.02],
+            "high": [0.03, 0.015, 0.05, 0.04],
+            "ratio": [2.0, 1.0, 1.3333, 1.0],
+        }
+    )
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        overall = self.rows[self.rows["history"] == "(0,50]"].drop(columns="history")
+        overall.to_csv(tmp_path / "study_overall.csv", index=False)
+        self.rows.to_csv(tmp_path / "study_by_history.csv", index=False)
+        return tmp_path
+
+    def test_both_tables_have_systems_as_rows_and_the_chosen_in_bold(self, files, folder):
+        readme, _ = files
+        write_study(readme, folder, name="it", command="uv run kedro run --pipelines=study", commit="abc")
+        assert readme.read_text("utf-8") == MARKED.replace(
+            "old\n",
+            """\
+`uv run kedro run --pipelines=study`, commit abc:
+
+|  | F1@10 |
+| --- | --- |
+| **gbce, mask, positions** | 0.0200 [0.0100, 0.0300], 2.00 |
+| skip-gram | 0.0100 [0.0050, 0.0150], 1.00 |
+
+|  | F1@10, (0,50]: 12 playlists | F1@10, >150: 1,234 playlists |
+| --- | --- | --- |
+| **gbce, mask, positions** | 0.0200 [0.0100, 0.0300], 2.00 | 0.0400 [0.0300, 0.0500], 1.33 |
+| skip-gram | 0.0100 [0.0050, 0.0150], 1.00 | 0.0300 [0.0200, 0.0400], 1.00 |
+""",
+        )
+
+    def test_without_the_study_nothing_is_written(self, files, tmp_path):
+        readme, _ = files
+        with pytest.raises(UserError, match=r"study_overall.csv cannot be read .*kedro run --pipelines=study"):
+            write_study(readme, tmp_path, name="it", command="x", commit=None)
+        assert readme.read_text("utf-8") == MARKED

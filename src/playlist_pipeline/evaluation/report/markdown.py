@@ -30,13 +30,74 @@ def write_results(path: Path, metrics_path: Path, *, name: str, command: str, co
     Raises:
         UserError: A file cannot be read, has no results of ``first_k``, or does not have the markers once and in order.
     """
+    _write_block(path, render_results(_read_metrics(metrics_path)), name=name, command=command, commit=commit)
+
+
+def write_study(path: Path, folder: Path, *, name: str, command: str, commit: str | None) -> None:
+    """Write the study's tables between the markers of a file.
+
+    Args:
+        path: The file, in UTF-8.
+        folder: With ``study_overall.csv`` and ``study_by_history.csv``.
+        name: As in :func:`write_results`, as are the next two.
+        command: See there.
+        commit: See there.
+
+    Raises:
+        UserError: A file cannot be read, or does not have the markers once and in order.
+    """
+    tables = [_read_study(folder / f"study_{table}.csv") for table in ("overall", "by_history")]
+    _write_block(path, render_study(*tables), name=name, command=command, commit=commit)
+
+
+def _write_block(path: Path, tables: str, *, name: str, command: str, commit: str | None) -> None:
     try:
         text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as text in UTF-8 ({error}); give a Markdown file") from error
-    metrics = _read_metrics(metrics_path)
     source = f"`{command}`" + (f", commit {commit}" if commit else "")
-    path.write_bytes(replace_block(text, name, f"{source}:\n\n{render_results(metrics)}", path=path).encode())
+    path.write_bytes(replace_block(text, name, f"{source}:\n\n{tables}", path=path).encode())
+
+
+def render_study(overall: pd.DataFrame, by_history: pd.DataFrame) -> str:
+    """Render the study's two tables: F1 by number of recommendations, and F1@10 by length of history.
+
+    Args:
+        overall: From ``tabulate_overall``.
+        by_history: From ``tabulate_by_history``.
+
+    Returns:
+        Markdown; each cell has the mean, its interval, and the ratio to the item-item model. The chosen variant is in
+        bold.
+    """
+    first = overall["metric"].iloc[0]
+    cohorts = by_history[by_history["metric"] == first]
+    counts = cohorts.groupby("history", sort=False)["playlists"].first()
+    return "\n".join(
+        [
+            _render_study_table(
+                overall, "metric", {metric: name_metric(metric) for metric in overall["metric"].unique()}
+            ),
+            _render_study_table(
+                cohorts,
+                "history",
+                {history: f"{name_metric(first)}, {history}: {count:,} playlists" for history, count in counts.items()},
+            ),
+        ]
+    )
+
+
+def _render_study_table(rows: pd.DataFrame, column: str, titles: Mapping[Any, str]) -> str:
+    lines = [["", *titles.values()], ["---"] * (len(titles) + 1)]
+    for system, of_system in rows.groupby("system", sort=False):
+        figures = of_system.set_index(column).to_dict("index")
+        name = name_system(str(system))
+        cells = [
+            f"{figure['mean']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}], {figure['ratio']:.2f}"
+            for figure in (figures[key] for key in titles)
+        ]
+        lines.append([f"**{name}**" if of_system["chosen"].all() else name, *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def render_results(metrics: Mapping[str, Any]) -> str:
@@ -74,6 +135,13 @@ def replace_block(text: str, name: str, block: str, *, path: Path) -> str:
     line_end = "\r\n" if "\r\n" in text else "\n"
     inner = f"\n{block.strip()}\n".replace("\n", line_end)
     return f"{before}{first}{inner}{last}{after}"
+
+
+def _read_study(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); make it with: kedro run --pipelines=study") from error
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:
