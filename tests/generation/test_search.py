@@ -4,7 +4,7 @@ import pytest
 
 from playlist_pipeline.corpus.vocabulary import SPECIALS
 from playlist_pipeline.generation import search
-from playlist_pipeline.generation.search import PADDING, pad_rows, round_up, top_k
+from playlist_pipeline.generation.search import PADDING, ExactSearcher, pad_rows, round_up, top_k
 
 
 def rank_by_sorting(queries, table, k, exclude):
@@ -120,3 +120,12 @@ def test_scores_that_are_not_finite_are_last():
 def test_no_queries():
     scores, tokens = top_k(np.zeros((0, 2), np.float32), np.ones((9, 2), np.float32), 3)
     assert scores.shape == tokens.shape == (0, 3)
+
+
+def test_the_exact_searcher_is_top_k(integers):
+    queries, table, exclude = integers
+    scores, tokens = ExactSearcher(table).search(queries, 20, exclude)
+    expected = top_k(queries, table, 20, exclude)
+    assert isinstance(scores, np.ndarray)
+    np.testing.assert_array_equal(scores, expected[0])
+    np.testing.assert_array_equal(tokens, expected[1])

@@ -6,6 +6,7 @@ is ranked and merged.
 """
 
 from functools import partial
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,39 @@ QUERIES_AT_A_TIME = 512
 # 8 MB: on a CPU a tile of scores should stay in the cache, and malloc gives larger ones back to the system each time.
 SCORES_AT_A_TIME = 1 << 21
 SMALLEST_CHUNK = 1024
+
+
+class Searcher(Protocol):
+    """Finds the tracks with the largest inner product with each query."""
+
+    def search(self, queries: np.ndarray, k: int, exclude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ``k`` best tracks of each query; special tokens are never among them.
+
+        Args:
+            queries: float32 ``[B, D]``, last hidden states.
+            k: How many tracks are wanted, 1 or more.
+            exclude: int32 ``[B, E]``, tokens that a row must not return, filled up with ``PADDING``.
+
+        Returns:
+            Scores float32 ``[B, k]`` in falling order and tokens int32 ``[B, k]``; of equal scores the smaller token
+            comes first. Where fewer than ``k`` tracks are left, the rest is ``-inf`` and ``PADDING``.
+        """
+
+
+class ExactSearcher:
+    """A ``Searcher`` that looks at the whole table, see :func:`top_k`.
+
+    Args:
+        table: float32 ``[V, D]``, one row per token.
+    """
+
+    def __init__(self, table: ArrayLike) -> None:
+        self._table = jnp.asarray(table)
+
+    def search(self, queries: np.ndarray, k: int, exclude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and tokens, both ``[B, k]``; see :class:`Searcher`."""
+        scores, tokens = top_k(queries, self._table, k, exclude)
+        return np.asarray(scores), np.asarray(tokens)
 
 
 def top_k(
