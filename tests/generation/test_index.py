@@ -134,9 +134,9 @@ def test_neither_special_nor_excluded_tokens_come_back(searcher, queries):
     assert not any(set(row) & set(other) for row, other in zip(tokens.tolist(), others.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("most_excluded", [10, 1000])
-def test_tight_filters_are_filled_up_exactly(searcher, table, queries, most_excluded, monkeypatch):
-    monkeypatch.setattr(index_module, "MOST_EXCLUDED", most_excluded)
+@pytest.mark.parametrize("most_candidates", [100, 1000])
+def test_tight_filters_are_filled_up_exactly(searcher, table, queries, most_candidates, monkeypatch):
+    monkeypatch.setattr(index_module, "MOST_CANDIDATES", most_candidates)
     allowed = np.array([7, 123, 250, 502])
     exclude = np.tile(np.setdiff1d(np.arange(len(table)), allowed).astype(np.int32), (len(queries), 1))
     exclude[0] = PADDING  # its neighbour is not filtered at all

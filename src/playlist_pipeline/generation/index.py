@@ -39,8 +39,7 @@ ADVICE = "make it again with `kedro run --pipelines=index`"
 CODE_BITS = 4
 LISTS_PER_ROOT = 2.5  # lists for each square root of the number of tracks, rounded to a power of two
 ROWS_AT_A_TIME = 1 << 17
-# A query asks faiss for as many candidates more as it excludes; if it excludes more than so many, it searches exactly.
-MOST_EXCLUDED = 2048
+MOST_CANDIDATES = 8192  # of a query; where so many would not do, exact search takes over
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,10 +196,11 @@ class ApproximateSearcher:
         import faiss  # noqa: PLC0415
 
         excluded = exclude[exclude != PADDING]
-        if len(excluded) > MOST_EXCLUDED:
+        num_candidates = max(self._num_candidates, 2 * k) + len(excluded)
+        if num_candidates > MOST_CANDIDATES:
             return np.empty(0, np.float32), np.empty(0, np.int32)
         faiss.omp_set_num_threads(1)  # of this thread alone; more would wait for each other longer than they work
-        _, rows = self._index.search(query[None], max(self._num_candidates, 2 * k) + len(excluded))
+        _, rows = self._index.search(query[None], num_candidates)
         candidates = rows[0][rows[0] >= 0].astype(np.int32) + len(SPECIALS)
         candidates = candidates[~np.isin(candidates, excluded)]
         scores = np.vecdot(self._table[candidates], query)
