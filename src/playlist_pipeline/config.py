@@ -399,6 +399,43 @@ class RerankConfig(Config):
         self._require_within(0, 2**32, "seed")
 
 
+INDEX_KINDS = ("auto", "exact", "approximate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexConfig(Config):
+    """How the track that fits best is searched, see ``generation.index``.
+
+    Attributes:
+        kind: ``exact``, ``approximate``, or ``auto``: approximate from ``min_tracks`` tracks on.
+        min_tracks: See ``kind``.
+        num_lists: Lists that the tracks are parted into; null for a power of two near 2.5 times the square root of
+            their number.
+        num_probes: Lists that a query looks through.
+        num_candidates: Tracks of them that are ranked exactly, or twice as many as are wanted if that is more.
+        sample_size: Tracks that the lists are found with.
+        num_iterations: Of k-means.
+        seed: Of sample and k-means.
+    """
+
+    KEY = "index"
+    kind: str
+    min_tracks: int
+    num_lists: int | None
+    num_probes: int
+    num_candidates: int
+    sample_size: int
+    num_iterations: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_one_of("kind", INDEX_KINDS)
+        self._require("num_lists", self.num_lists is None or self.num_lists >= 1, "1 or more, or null")
+        self._require_at_least(1, "min_tracks", "num_probes", "num_candidates", "sample_size", "num_iterations")
+        self._require_within(0, 2**32, "seed")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SystemConfig:
     """The recipe of both stages as one flat set of settings, each with its key: ``train.learning_rate``.
@@ -990,6 +1027,7 @@ CONFIG_CLASSES: dict[str, type[Config]] = {
         ModelConfig,
         TrainConfig,
         RerankConfig,
+        IndexConfig,
         EvaluateConfig,
         BaselinesConfig,
         TuningConfig,

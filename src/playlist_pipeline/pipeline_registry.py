@@ -5,7 +5,7 @@ from importlib import import_module
 from kedro.pipeline import Pipeline
 
 DATA_PIPELINES = ("extract", "split", "catalog", "vocabulary")
-MODEL_PIPELINES = ("train", "rerank", "evaluate", "report", "generate")
+MODEL_PIPELINES = ("train", "rerank", "index", "evaluate", "report", "generate")
 EXTRA_PIPELINES = ("baselines", "tune", "challenge", "verify", "study")  # run by name only
 PIPELINES = DATA_PIPELINES + MODEL_PIPELINES + EXTRA_PIPELINES
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from playlist_pipeline.config import EvaluateConfig, ModelConfig, RerankConfig, StudyConfig, TrainConfig
+from playlist_pipeline.config import EvaluateConfig, IndexConfig, ModelConfig, RerankConfig, StudyConfig, TrainConfig
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -35,6 +35,11 @@ def make_evaluate_config(*, env: str = "base", **changed: Any) -> EvaluateConfig
 def make_rerank_config(**changed: Any) -> RerankConfig:
     """Return the second stage of conf/base, with the given fields replaced and seed 0 if not given."""
     return RerankConfig(**_read("rerank", "base", {"seed": 0} | changed, file="parameters_rerank.yml"))
+
+
+def make_index_config(**changed: Any) -> IndexConfig:
+    """Return the search index of conf/base, with the given fields replaced and seed 0 if not given."""
+    return IndexConfig(**_read("index", "base", {"seed": 0} | changed, file="parameters_index.yml"))
 
 
 def make_study_config(**changed: Any) -> StudyConfig:

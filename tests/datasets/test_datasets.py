@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from kedro.io import DataCatalog, DatasetError
+from recipes import make_index_config
 
 from playlist_pipeline.datasets import (
     ArchiveDataset,
@@ -21,6 +22,7 @@ from playlist_pipeline.datasets import (
     PartsDataset,
     RerankerDataset,
     RunManifestDataset,
+    SearchIndexDataset,
     SeedsDataset,
     SequencesDataset,
     StudyRunsDataset,
@@ -42,6 +44,7 @@ ALL = [
     PartsDataset,
     RerankerDataset,
     RunManifestDataset,
+    SearchIndexDataset,
     SeedsDataset,
     SequencesDataset,
     StudyRunsDataset,
@@ -271,6 +274,24 @@ class TestRerankerDataset:
     def test_a_missing_folder_is_an_error_of_kedro(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="cannot read the second stage"):
             RerankerDataset(filepath=str(tmp_path / "missing")).load()
+
+
+class TestSearchIndexDataset:
+    def test_saves_and_loads_an_index(self, tmp_path: Path) -> None:
+        from playlist_pipeline.generation.index import build_index  # noqa: PLC0415
+
+        table = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
+        index = build_index(table, make_index_config(kind="approximate", num_lists=3))
+        dataset = SearchIndexDataset(filepath=str(tmp_path / "search_index"))
+        dataset.save(index)
+        assert dataset.exists()
+        loaded = dataset.load()
+        assert (loaded.config, loaded.table) == (index.config, index.table)
+        np.testing.assert_array_equal(loaded.partition.list_of, index.partition.list_of)
+
+    def test_a_missing_folder_is_an_error_of_kedro(self, tmp_path: Path) -> None:
+        with pytest.raises(DatasetError, match="cannot read the search index"):
+            SearchIndexDataset(filepath=str(tmp_path / "missing")).load()
 
 
 class TestPartsDataset:

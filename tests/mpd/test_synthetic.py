@@ -12,7 +12,7 @@ import pytest
 
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.mpd import synthetic
-from playlist_pipeline.mpd.synthetic import SyntheticConfig, build_world, main, render_slice, write_archive
+from playlist_pipeline.mpd.synthetic import SyntheticConfig, build_world, draw_slice, main, render_slice, write_archive
 
 SAMPLE = Path(__file__).parents[2] / "data" / "01_raw" / "sample_mpd.zip"
 TINY = replace(
@@ -108,6 +108,14 @@ def test_slice_depends_on_its_number_alone():
     world = build_world(TINY)
     more = replace(TINY, num_playlists=5000)
     assert render_slice(TINY, world, 0)[0] == render_slice(more, build_world(more), 0)[0]
+
+
+def test_a_drawn_slice_is_what_is_rendered(tiny):
+    lengths, tracks = draw_slice(TINY, build_world(TINY), 1)
+    rendered = json.loads(read_members(tiny[0])["data/mpd.slice.1000-1002.json"])["playlists"]
+    assert lengths.tolist() == [len(playlist["tracks"]) for playlist in rendered]
+    _, places, _ = render_slice(TINY, build_world(TINY), 1)
+    np.testing.assert_array_equal(tracks, places)
 
 
 def test_members_are_written_as_python_2_wrote_them(tiny):

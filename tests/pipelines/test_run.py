@@ -38,7 +38,7 @@ def workspace(finished_workspace: Path, tmp_path: Path) -> Path:
 
 def test_the_registry_has_each_pipeline_their_sum_and_the_data_part() -> None:
     pipelines = register_pipelines()
-    parts = ["extract", "split", "catalog", "vocabulary", "train", "rerank", "evaluate", "report", "generate"]
+    parts = ["extract", "split", "catalog", "vocabulary", "train", "rerank", "index", "evaluate", "report", "generate"]
     assert set(pipelines) == {*parts, "baselines", "tune", "challenge", "verify", "study", "data", "__default__"}
     assert {node.name for node in pipelines["data"].nodes} == {
         node.name for name in parts[:4] for node in pipelines[name].nodes

@@ -9,6 +9,7 @@ from playlist_pipeline.datasets.optional_dataset import OptionalDataset
 from playlist_pipeline.datasets.parts_dataset import PartsDataset
 from playlist_pipeline.datasets.reranker_dataset import RerankerDataset
 from playlist_pipeline.datasets.run_manifest_dataset import RunManifestDataset
+from playlist_pipeline.datasets.search_index_dataset import SearchIndexDataset
 from playlist_pipeline.datasets.seeds_dataset import SeedsDataset
 from playlist_pipeline.datasets.sequences_dataset import SequencesDataset
 from playlist_pipeline.datasets.study_runs_dataset import StudyRunsDataset
@@ -26,6 +27,7 @@ __all__ = [
     "PartsDataset",
     "RerankerDataset",
     "RunManifestDataset",
+    "SearchIndexDataset",
     "SeedsDataset",
     "SequencesDataset",
     "StudyRunsDataset",

@@ -19,8 +19,10 @@ from playlist_pipeline.corpus.vocabulary import SPECIALS
 PADDING = -1
 CHUNK_SIZE = 65_536
 QUERIES_AT_A_TIME = 512
-# 8 MB: on a CPU a tile of scores should stay in the cache, and malloc gives larger ones back to the system each time.
-SCORES_AT_A_TIME = 1 << 21
+FEW_QUERIES = 4  # a CPU takes so many one by one: each alone needs hardly longer than reading the table
+# On a CPU tiles should stay in the cache, and malloc gives larger ones back to the system each time.
+SCORES_AT_A_TIME = 1 << 21  # 8 MB
+VALUES_AT_A_TIME = 1 << 20  # of the table: 4 MB
 SMALLEST_CHUNK = 1024
 
 
@@ -125,20 +127,28 @@ def _search_in_blocks(
     tokens = np.full((num_rows, k), PADDING, np.int32)
     on_host = np.asarray(queries)
     k = min(k, len(table))
-    size = min(QUERIES_AT_A_TIME, round_up(num_rows))
+    is_on_cpu = _is_on_cpu(table)
+    size = 1 if is_on_cpu and num_rows <= FEW_QUERIES else min(QUERIES_AT_A_TIME, round_up(num_rows))
     for first in range(0, num_rows, size):
         block = slice(first, min(first + size, num_rows))
         count = block.stop - first
         filled = np.zeros((size, width), queries.dtype)
         filled[:count] = on_host[block]
-        if _is_on_cpu(table):
-            chunk = chunk_size or min(max(SCORES_AT_A_TIME // size, SMALLEST_CHUNK), CHUNK_SIZE)
+        if is_on_cpu:
+            chunk = chunk_size or _choose_chunk_size(size, width)
             found = _search_on_cpu(jnp.asarray(filled), table, k, exclude[block], chunk)
         else:
             excluded = np.pad(exclude[block], ((0, size - count), (0, 0)), constant_values=PADDING)
             found = _top_k(jnp.asarray(filled), table, jnp.asarray(excluded), k, chunk_size or CHUNK_SIZE)
         scores[block, :k], tokens[block, :k] = (np.asarray(array)[:count] for array in found)
     return jnp.asarray(scores), jnp.asarray(tokens)
+
+
+def _choose_chunk_size(num_queries: int, width: int) -> int:
+    """Return how many rows of the table a CPU scores at a time."""
+    if num_queries == 1:
+        return CHUNK_SIZE  # XLA multiplies the rows where they are; for more queries it copies them first
+    return min(max(min(SCORES_AT_A_TIME // num_queries, VALUES_AT_A_TIME // width), SMALLEST_CHUNK), CHUNK_SIZE)
 
 
 def _is_on_cpu(array: Array) -> bool:

@@ -953,6 +953,30 @@ def _position_heads(longest: int) -> list[str]:
     return [("" if pos == 0 else "                }, \n") + lead.format(pos) for pos in range(longest)]
 
 
+def _fill_slice(config: SyntheticConfig, world: World, number: int) -> tuple[_Heads, Ints, np.random.Generator]:
+    """Returns what a slice's playlists are about, the tracks of all their places, and the stream for the rest."""
+    n = min(PLAYLISTS_PER_SLICE, config.num_playlists - number * PLAYLISTS_PER_SLICE)
+    rng = _open_stream(config.seed, 1, number)
+    heads = _choose_heads(config, world, n, rng)
+    track, scene = _choose_tracks(config, world, heads, rng)
+    return heads, _place_debuts(config, world, number, track, scene, rng), rng
+
+
+def draw_slice(config: SyntheticConfig, world: World, number: int) -> tuple[Ints, Ints]:
+    """Draws the playlists of one slice without rendering them.
+
+    Args:
+        config: The archive's configuration.
+        world: `build_world(config)`.
+        number: The slice's number from 0.
+
+    Returns:
+        The length of each playlist, and the track ids of all places one after the other.
+    """
+    heads, track, _ = _fill_slice(config, world, number)
+    return heads.length, track
+
+
 def render_slice(config: SyntheticConfig, world: World, number: int) -> tuple[bytes, Ints, list[str]]:
     """Renders one slice.
 
@@ -964,12 +988,8 @@ def render_slice(config: SyntheticConfig, world: World, number: int) -> tuple[by
     Returns:
         The JSON's bytes, the track ids of all its places one after the other, and its titles.
     """
-    first_pid = number * PLAYLISTS_PER_SLICE
-    n = min(PLAYLISTS_PER_SLICE, config.num_playlists - first_pid)
-    rng = _open_stream(config.seed, 1, number)
-    heads = _choose_heads(config, world, n, rng)
-    track, scene = _choose_tracks(config, world, heads, rng)
-    track = _place_debuts(config, world, number, track, scene, rng)
+    heads, track, rng = _fill_slice(config, world, number)
+    first_pid, n = number * PLAYLISTS_PER_SLICE, len(heads.length)
     names = _Names(world)
     ids, place = np.unique(track, return_inverse=True)
     tracks = _render_tracks(world, names, ids)

@@ -1,0 +1,284 @@
+"""Approximate maximum-inner-product search: an inverted file of faiss proposes candidates, exact products rank them.
+
+k-means parts the tracks' vectors into lists. A query looks through the lists whose centroids have the largest inner
+product with it, by 4-bit product quantisation of what the vectors differ from their centroids (Jégou et al. 2011, André
+et al. 2015), and the best candidates are ranked by their float32 vectors.
+
+What is kept of an index is centroids, lists and codebooks; the codes follow from the table in seconds. So a file that
+does not belong to a model makes its search worse, never unsafe, while faiss's own reader trusts what it reads.
+
+Shape letters: V vocabulary, D width of a vector, L lists, M parts of a vector, B queries.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from jax.typing import ArrayLike
+
+from playlist_pipeline.config import IndexConfig
+from playlist_pipeline.corpus.sequences import replace_folder
+from playlist_pipeline.corpus.vocabulary import SPECIALS
+from playlist_pipeline.errors import UserError
+from playlist_pipeline.generation.search import PADDING, ExactSearcher, Searcher
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+CONFIG_FILE, ARRAYS_FILE = "config.json", "arrays.safetensors"
+ADVICE = "make it again with `kedro run --pipelines=index`"
+CODE_BITS = 4
+LISTS_PER_ROOT = 2.5  # lists for each square root of the number of tracks, rounded to a power of two
+ROWS_AT_A_TIME = 1 << 17
+MOST_CANDIDATES = 8192  # of a query; where so many would not do, exact search takes over
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """How a table is parted and compressed.
+
+    Attributes:
+        centroids: float32 [L, D].
+        list_of: The list of each track, int32 [V - 3]; special tokens are in none.
+        codebooks: float32 [M, 16, D / M], for the differences from the centroids.
+    """
+
+    centroids: np.ndarray
+    list_of: np.ndarray
+    codebooks: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class SearchIndex:
+    """How the tracks are searched.
+
+    Attributes:
+        config: What it was made with.
+        table: Fingerprint of the table that it was made for; None where the search is exact.
+        partition: None where the search is exact.
+    """
+
+    config: IndexConfig
+    table: str | None = None
+    partition: Partition | None = None
+
+
+def build_index(table: ArrayLike, config: IndexConfig) -> SearchIndex:
+    """Choose by size how a table is searched, and part it if the search is to be approximate.
+
+    Args:
+        table: float32 [V, D], one row per token.
+        config: The settings.
+
+    Raises:
+        UserError: There are fewer tracks than lists.
+    """
+    num_tracks = np.shape(table)[0] - len(SPECIALS)
+    is_small = config.kind == "auto" and num_tracks < config.min_tracks
+    if config.kind == "exact" or is_small:
+        logger.info("%d tracks are searched exactly, without an index", num_tracks)
+        return SearchIndex(config)
+    num_lists = config.num_lists or 1 << round(np.log2(LISTS_PER_ROOT * max(num_tracks, 1) ** 0.5))
+    if num_tracks < max(num_lists, 1 << CODE_BITS):
+        raise UserError(
+            f"an index of {num_lists} lists needs as many tracks, and {1 << CODE_BITS} or more, but there are "
+            f"{num_tracks}: give index.kind=exact or a smaller index.num_lists"
+        )
+    rows = np.asarray(table, np.float32)[len(SPECIALS) :]
+    return SearchIndex(config, fingerprint_table(table), _part_rows(rows, num_lists, config))
+
+
+def fingerprint_table(table: ArrayLike) -> str:
+    """Return the SHA-256 of shape and values of a table, as hexadecimal text."""
+    array = np.ascontiguousarray(table, "<f4")
+    digest = hashlib.sha256(f"float32 {array.shape}\n".encode())
+    digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _part_rows(rows: np.ndarray, num_lists: int, config: IndexConfig) -> Partition:
+    """Part vectors [n, D] into lists by k-means on a sample, and learn codebooks of its differences from them."""
+    import faiss  # noqa: PLC0415
+
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    width = rows.shape[1]
+    size = min(len(rows), max(config.sample_size, num_lists))
+    chosen = np.random.Generator(np.random.PCG64(config.seed)).choice(len(rows), size, replace=False)
+    sample = rows[np.sort(chosen)]
+    kmeans = faiss.Kmeans(
+        width,
+        num_lists,
+        niter=config.num_iterations,
+        seed=config.seed % 2**31,
+        min_points_per_centroid=1,
+        max_points_per_centroid=size,
+    )
+    kmeans.train(sample)
+    centroids = np.array(kmeans.centroids)
+    list_of = np.empty(len(rows), np.int32)
+    for start in range(0, len(rows), ROWS_AT_A_TIME):
+        block = slice(start, start + ROWS_AT_A_TIME)
+        list_of[block] = kmeans.index.search(rows[block], 1)[1][:, 0]
+    num_parts = width // 2 if width % 2 == 0 else width
+    quantizer = faiss.ProductQuantizer(width, num_parts, CODE_BITS)
+    faiss.omp_set_num_threads(1)  # so little work for each part that threads would only wait for each other
+    quantizer.train(sample - centroids[list_of[np.sort(chosen)]])
+    codebooks = faiss.vector_to_array(quantizer.centroids).reshape(num_parts, 1 << CODE_BITS, -1)
+    return Partition(centroids, list_of, codebooks)
+
+
+def make_searcher(table: ArrayLike, index: SearchIndex | None = None) -> Searcher:
+    """Return the search that an index asks for; without one it is exact.
+
+    Args:
+        table: float32 [V, D], one row per token.
+        index: From ``build_index`` or ``load_index``.
+
+    Raises:
+        UserError: The index belongs to another table.
+    """
+    if index is None or index.partition is None:
+        return ExactSearcher(table)
+    is_of_table = len(index.partition.list_of) == np.shape(table)[0] - len(SPECIALS)
+    if not is_of_table or index.table != fingerprint_table(table):
+        raise UserError(f"the search index belongs to another model: {ADVICE}")
+    return ApproximateSearcher(table, index.partition, index.config)
+
+
+class ApproximateSearcher:
+    """A ``Searcher`` that looks at some of the tracks, those in the lists nearest to a query.
+
+    A query alone has the same result as in a batch. Where fewer than ``k`` allowed tracks are among the candidates,
+    exact search takes over.
+
+    Args:
+        table: float32 [V, D], one row per token; on a CPU it is not copied.
+        partition: Of this table.
+        config: ``num_probes`` and ``num_candidates`` count here.
+    """
+
+    def __init__(self, table: ArrayLike, partition: Partition, config: IndexConfig) -> None:
+        self._exact = ExactSearcher(table)
+        self._table = np.asarray(table, np.float32)
+        self._num_candidates = config.num_candidates
+        self._index, self._coarse = _fill_index(self._table[len(SPECIALS) :], partition)
+        self._index.nprobe = min(config.num_probes, len(partition.centroids))
+        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="search")
+
+    def search(self, queries: np.ndarray, k: int, exclude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and tokens, both ``[B, k]``; see ``Searcher``."""
+        queries, exclude = np.asarray(queries, np.float32), np.asarray(exclude, np.int32)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        tokens = np.full((len(queries), k), PADDING, np.int32)
+        # Each query by itself: faiss cuts a batch differently, with other candidates where its coarse scores tie.
+        run = self._pool.map if len(queries) > 1 else map
+        found = run(lambda row: self._search_one(queries[row], k, exclude[row]), range(len(queries)))
+        lacking = []
+        for row, (best_scores, best_tokens) in enumerate(found):
+            scores[row, : len(best_scores)], tokens[row, : len(best_tokens)] = best_scores, best_tokens
+            if len(best_tokens) < k:
+                lacking.append(row)
+        if lacking:
+            scores[lacking], tokens[lacking] = self._exact.search(queries[lacking], k, exclude[lacking])
+        return scores, tokens
+
+    def _search_one(self, query: np.ndarray, k: int, exclude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and tokens of at most k tracks for a query [D], best first."""
+        import faiss  # noqa: PLC0415
+
+        excluded = exclude[exclude != PADDING]
+        num_candidates = max(self._num_candidates, 2 * k) + len(excluded)
+        if num_candidates > MOST_CANDIDATES:
+            return np.empty(0, np.float32), np.empty(0, np.int32)
+        faiss.omp_set_num_threads(1)  # of this thread alone; more would wait for each other longer than they work
+        _, rows = self._index.search(query[None], num_candidates)
+        candidates = rows[0][rows[0] >= 0].astype(np.int32) + len(SPECIALS)
+        candidates = candidates[~np.isin(candidates, excluded)]
+        scores = np.vecdot(self._table[candidates], query)
+        order = np.lexsort((candidates, -scores))[:k]
+        order = order[scores[order] > -np.inf]
+        return scores[order], candidates[order]
+
+
+def _fill_index(rows: np.ndarray, partition: Partition) -> tuple[Any, Any]:
+    """Return a faiss index of vectors [n, D], and that of its centroids, which must live as long."""
+    import faiss  # noqa: PLC0415
+    from faiss.contrib.ivf_tools import add_preassigned  # noqa: PLC0415
+
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    (num_lists, width), num_parts = partition.centroids.shape, len(partition.codebooks)
+    coarse = faiss.IndexFlatIP(width)
+    coarse.add(partition.centroids)
+    index = faiss.IndexIVFPQ(coarse, width, num_lists, num_parts, CODE_BITS, faiss.METRIC_INNER_PRODUCT)
+    faiss.copy_array_to_vector(partition.codebooks.ravel(), index.pq.centroids)
+    index.is_trained = True
+    for start in range(0, len(rows), ROWS_AT_A_TIME):
+        block = slice(start, start + ROWS_AT_A_TIME)
+        add_preassigned(index, rows[block], partition.list_of[block].astype(np.int64))
+    return faiss.IndexIVFPQFastScan(index), coarse
+
+
+def save_index(path: str | os.PathLike[str], index: SearchIndex) -> None:
+    """Write an index as a folder, ``config.json`` last; it appears under its name only when it is whole.
+
+    Raises:
+        UserError: ``path`` exists and is no such folder.
+    """
+    target = Path(path)
+    if target.exists() and not (target / CONFIG_FILE).is_file():
+        raise UserError(f"{target} exists and is no search index's folder: move it away or choose another path")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+    shutil.rmtree(written, ignore_errors=True)
+    written.mkdir()
+    content = {"format": FORMAT, "kind": "exact", "settings": index.config.to_dict()}
+    if index.partition is not None:
+        data = safetensors.numpy.save(vars(index.partition))
+        (written / ARRAYS_FILE).write_bytes(data)
+        content |= {"kind": "approximate", "table": index.table, "sha256": hashlib.sha256(data).hexdigest()}
+    (written / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    replace_folder(written, target, target.with_name(f"{target.name}.old-{os.getpid()}"))
+
+
+def load_index(path: str | os.PathLike[str]) -> SearchIndex:
+    """Read a folder that ``save_index`` wrote.
+
+    Raises:
+        UserError: A file is missing, unreadable or not the one that ``config.json`` names, or of another version.
+    """
+    folder = Path(path)
+    try:
+        content = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']!r} instead of {FORMAT}")
+        config = IndexConfig(**content["settings"])
+        if content["kind"] == "exact":
+            return SearchIndex(config)
+        data = (folder / ARRAYS_FILE).read_bytes()
+        if hashlib.sha256(data).hexdigest() != content["sha256"]:
+            raise ValueError(f"{ARRAYS_FILE} does not have the SHA-256 that {CONFIG_FILE} names")
+        partition = Partition(**safetensors.numpy.load(data))
+        _check_partition(partition)
+        return SearchIndex(config, content["table"], partition)
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise UserError(f"{folder}: cannot read the search index ({error}): {ADVICE}") from error
+
+
+def _check_partition(partition: Partition) -> None:
+    centroids, list_of, codebooks = partition.centroids, partition.list_of, partition.codebooks
+    num_lists, width = centroids.shape
+    is_typed = (centroids.dtype, list_of.dtype, codebooks.dtype) == (np.float32, np.int32, np.float32)
+    fits = list_of.ndim == 1 and codebooks.ndim == 3 and codebooks.shape[1] == 1 << CODE_BITS
+    if not is_typed or not fits or codebooks.shape[0] * codebooks.shape[2] != width:
+        raise ValueError(f"the arrays of {ARRAYS_FILE} do not fit together")
+    if len(list_of) and not 0 <= list_of.min() <= list_of.max() < num_lists:
+        raise ValueError(f"{ARRAYS_FILE} names lists that do not exist")
