@@ -20,6 +20,7 @@ FLOORS = {
     "training": 4,
     "evaluation": 5,
     "generation": 6,
+    "console": 8,
 }
 DOMAIN = ["mpd", "corpus", "model", "training", "evaluation", "generation"]
 
@@ -36,12 +37,12 @@ def imported_modules(path: Path) -> set[str]:
 
 
 def files_of(room: str) -> list[Path]:
-    files = sorted((SOURCE / room).rglob("*.py"))
-    assert files
+    files = sorted((SOURCE / room).rglob("*.py")) or [SOURCE / f"{room}.py"]
+    assert all(file.is_file() for file in files)
     return files
 
 
-@pytest.mark.parametrize("room", DOMAIN)
+@pytest.mark.parametrize("room", [*DOMAIN, "console"])
 def test_domain_rooms_import_no_kedro_and_only_floors_below(room: str) -> None:
     for path in files_of(room):
         for module in imported_modules(path):

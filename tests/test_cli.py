@@ -120,6 +120,22 @@ def test_seeds_by_name_are_completed(kedro_run, finished_workspace, tmp_path: Pa
     assert output.count("Playlist ") >= 2
 
 
+def test_seeds_and_titles_come_from_the_files_of_players(kedro_run, finished_workspace, tmp_path: Path) -> None:
+    workspace = shutil.copytree(finished_workspace, tmp_path / "workspace")
+    path = tmp_path / "seeds.csv"
+    path.write_text("playlist,artist,title\nNight,Artist 1,Track 4\n,Artist 1,Track 3\n", "utf-8")
+    status, output = kedro_run("--pipelines=generate", f"--params=workspace={workspace},seeds_file={path}")
+    assert status == 0, output
+    playlists = json.loads((workspace / "07_model_output" / "generated_playlists.json").read_text("utf-8"))
+    assert [(playlist["name"], playlist["seeds"][0]["name"]) for playlist in playlists] == [
+        ("Night", "Track 4"),
+        (None, "Track 3"),
+    ]
+    path.write_text("artist,title\nArtist 1,Track 4\nArtist 1,\n", "utf-8")
+    status, output = kedro_run("--pipelines=generate", f"--params=workspace={workspace},seeds_file={path}")
+    assert (status, output) == (1, f"Error: {path}, line 3: neither uri nor link nor title: give one of them\n")
+
+
 @pytest.fixture
 def kedro_results(tmp_path: Path):
     """Return a function that runs ``kedro results`` on a file with markers and gives its exit status and output."""

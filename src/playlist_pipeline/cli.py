@@ -1,6 +1,5 @@
 """``kedro run`` as Kedro has it, except that what a user can mend is told in one line, and ``kedro results``."""
 
-import errno
 import traceback
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,7 @@ from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.validation.exceptions import ParameterValidationError
 
-from playlist_pipeline.errors import UserError
-
-PLACE_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EISDIR)
+from playlist_pipeline.errors import PLACE_ERRORS, UserError
 
 
 @click.group(name="playlist_pipeline")

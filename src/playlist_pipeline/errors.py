@@ -1,4 +1,8 @@
-"""The one error that a user can mend: its message is the line that the user sees."""
+"""Errors that a user can mend: the message of ``UserError``, or the place that the system refuses."""
+
+import errno
+
+PLACE_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EISDIR)
 
 
 class UserError(ValueError):

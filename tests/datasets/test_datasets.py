@@ -152,7 +152,7 @@ class TestSeedsDataset:
     def test_blocks_of_lines_are_playlists(self, text: str, seeds: list, tmp_path: Path) -> None:
         path = tmp_path / "seeds.txt"
         path.write_bytes(text.encode())
-        assert SeedsDataset(filepath=str(path)).load() == seeds
+        assert [list(given.seeds) for given in SeedsDataset(filepath=str(path)).load()] == seeds
 
     def test_an_optional_file_may_be_missing(self, tmp_path: Path) -> None:
         assert SeedsDataset(filepath=str(tmp_path / "missing.txt"), optional=True).load() == []
@@ -161,7 +161,13 @@ class TestSeedsDataset:
         dataset = SeedsDataset(filepath=str(tmp_path / "seeds.txt"))
         dataset.save([["A - B", "é"], [], ["C"]])
         assert dataset.exists()
-        assert dataset.load() == [["A - B", "é"], [], ["C"]]
+        assert [list(given.seeds) for given in dataset.load()] == [["A - B", "é"], [], ["C"]]
+
+    def test_other_formats_by_suffix(self, tmp_path: Path) -> None:
+        path = tmp_path / "seeds.m3u8"
+        path.write_text("#EXTM3U\n#PLAYLIST:Night\n#EXTINF:1,A - B\nb.mp3\n", "utf-8")
+        (given,) = SeedsDataset(filepath=str(path)).load()
+        assert (given.name, given.seeds) == ("Night", ("A - B",))
 
     @pytest.mark.parametrize("content", [None, b"\xff\xfe\xfa"])
     def test_unreadable_files_are_named(self, content: bytes | None, tmp_path: Path) -> None:

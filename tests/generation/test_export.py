@@ -16,6 +16,8 @@ from playlist_pipeline.generation.lookup import ResolvedSeed
 
 ABSENT = "spotify:track:" + "x" * 22
 PRESENT = "spotify:track:" + "y" * 22
+PAGE = "https://open.spotify.com/track/"
+COLUMNS = ["position", "uri", "name", "artist", "album", "seed", "link"]
 
 
 @pytest.fixture
@@ -40,7 +42,15 @@ def test_dictionary_is_what_the_module_describes(playlist):
         "seeds": [{"given": ABSENT, "uri": ABSENT, "known": False, "name": None, "artist": None, "album": None}],
         "unknown_seeds": [ABSENT],
         "tracks": [
-            {"position": 1, "uri": ABSENT, "name": None, "artist": None, "album": None, "seed": True},
+            {
+                "position": 1,
+                "uri": ABSENT,
+                "name": None,
+                "artist": None,
+                "album": None,
+                "seed": True,
+                "link": PAGE + "x" * 22,
+            },
             {
                 "position": 2,
                 "uri": PRESENT,
@@ -48,6 +58,7 @@ def test_dictionary_is_what_the_module_describes(playlist):
                 "artist": "Two\nlines",
                 "album": "宇多田ヒカル 👩‍🎤",
                 "seed": False,
+                "link": PAGE + "y" * 22,
             },
         ],
         "ended_by": "eop",
@@ -101,17 +112,40 @@ def test_several_tables_and_the_console(playlist, capsys):
 
 def test_frame_and_html(playlist):
     frame = playlist.to_frame()
-    assert list(frame.columns) == ["position", "uri", "name", "artist", "album", "seed"]
+    assert list(frame.columns) == COLUMNS
     assert frame["position"].tolist() == [1, 2]
     assert frame["seed"].tolist() == [True, False]
+    assert frame["link"].tolist() == [PAGE + "x" * 22, PAGE + "y" * 22]
     html = playlist._repr_html_()
     assert "<h4>Late [red]night[/red]</h4>" in html
-    assert "[bold]&lt;b&gt;" in html
+    assert f'<a href="{PAGE}{"y" * 22}" target="_blank" rel="noopener">Bell␇ [bold]&lt;b&gt;</a>' in html
+    assert (
+        f'<td dir="auto">*1</td><td dir="auto"><a href="{PAGE}{"x" * 22}" target="_blank" rel="noopener">{ABSENT}</a>'
+        in html
+    )
     assert "<b>" not in html
+    assert "<p>2 of 30 tracks: the model ended the playlist</p>" in html
+
+
+def test_only_spotify_tracks_have_a_link(playlist):
+    track = playlist.tracks[0]
+    for uri in ("spotify:local:a:b:c:1", "spotify:track:short", "spotify:track:" + "ü" * 22, "x"):
+        assert replace(track, uri=uri).link is None
+        assert replace(track, uri=uri).to_dict()["link"] is None
+    text = replace(playlist, tracks=(replace(track, uri="spotify:local:<b>"),))._repr_html_()
+    assert "spotify:local:&lt;b&gt;" in text
+    assert "<a " not in text
+
+
+def test_names_are_links_on_a_terminal(playlist):
+    buffer = StringIO()
+    show_playlists([playlist.to_dict()], console=Console(file=buffer, width=100, force_terminal=True))
+    assert f"{PAGE}{'y' * 22}\x1b\\" in buffer.getvalue()  # OSC 8, as rich writes it
 
 
 def test_playlist_without_tracks(playlist):
     empty = GeneratedPlaylist(None, (), (), "vocabulary", (), playlist.settings, 0)
-    assert list(empty.to_frame().columns) == ["position", "uri", "name", "artist", "album", "seed"]
+    assert list(empty.to_frame().columns) == COLUMNS
+    assert "<h4>Playlist</h4>" in empty._repr_html_()
     assert "Playlist" in str(empty)
     assert "* given" not in str(empty)

@@ -1,20 +1,19 @@
-"""``SeedsDataset``: seeds for the playlists to complete, as a text file."""
+"""``SeedsDataset``: seeds for the playlists to complete, in a file of text, M3U, CSV, JSON or XSPF."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 
-from playlist_pipeline.errors import UserError
+if TYPE_CHECKING:  # the room generation imports JAX
+    from playlist_pipeline.generation.seed_files import SeedList
 
-Seeds = list[list[str]]
 
+class SeedsDataset(AbstractDataset[list[list[str]], list["SeedList"]]):
+    """``SeedsDataset`` loads lists of seeds from a file; ``generation.seed_files`` says what it may be.
 
-class SeedsDataset(AbstractDataset[Seeds, Seeds]):
-    """``SeedsDataset`` loads lists of seeds from a text file, one seed a line.
-
-    A blank line ends a playlist, ``# `` begins a comment line (``#1 Crush`` does not), and the line ``<start>`` alone
-    is a playlist without any seed. A comma is part of a name.
+    In a text file, one seed a line, a blank line ends a playlist, ``# `` begins a comment line (``#1 Crush`` does not),
+    and the line ``<start>`` alone is a playlist without any seed. A comma is part of a name.
 
     Example usage for the YAML API:
 
@@ -31,17 +30,15 @@ class SeedsDataset(AbstractDataset[Seeds, Seeds]):
 
     dataset = SeedsDataset(filepath="/tmp/seeds.txt")
     dataset.save([["Artist - Title"], []])
-    assert dataset.load() == [["Artist - Title"], []]
+    assert [list(given.seeds) for given in dataset.load()] == [["Artist - Title"], []]
     ```
     """
-
-    START = "<start>"
 
     def __init__(self, *, filepath: str, optional: bool = False, metadata: dict[str, Any] | None = None) -> None:
         """Make the dataset.
 
         Args:
-            filepath: The text file, in UTF-8.
+            filepath: The file; its suffix names the format.
             optional: A missing file holds no seeds.
             metadata: Ignored by Kedro; read by plugins.
         """
@@ -49,30 +46,24 @@ class SeedsDataset(AbstractDataset[Seeds, Seeds]):
         self._optional = optional
         self.metadata = metadata
 
-    def load(self) -> Seeds:
-        """Return one list of seeds for each playlist.
+    def load(self) -> "list[SeedList]":
+        """Return one list of seeds for each playlist, with the playlist's name if the file gives one.
 
         Raises:
-            UserError: The file is missing or not UTF-8.
+            UserError: The file is missing or cannot be used.
         """
         if self._optional and not self._filepath.exists():
             return []
-        try:
-            lines = self._filepath.read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{self._filepath} cannot be read as seeds ({error}); give a text file in UTF-8") from error
-        playlists: list[list[str]] = [[]]
-        for line in (line.strip() for line in lines if not (line.strip() + " ").startswith("# ")):
-            if line:
-                playlists[-1].append(line)
-            elif playlists[-1]:
-                playlists.append([])
-        return [[seed for seed in seeds if seed != self.START] for seeds in playlists if seeds]
+        from playlist_pipeline.generation.seed_files import read_seed_file  # noqa: PLC0415
 
-    def save(self, data: Seeds) -> None:
+        return read_seed_file(self._filepath)
+
+    def save(self, data: list[list[str]]) -> None:
         """Write one block of lines for each playlist."""
+        from playlist_pipeline.generation.seed_files import START  # noqa: PLC0415
+
         self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        self._filepath.write_text("\n\n".join("\n".join(seeds or [self.START]) for seeds in data) + "\n", "utf-8")
+        self._filepath.write_text("\n\n".join("\n".join(seeds or [START]) for seeds in data) + "\n", "utf-8")
 
     def _exists(self) -> bool:
         return self._filepath.is_file()

@@ -5,7 +5,9 @@ The dictionary of a playlist::
     name           text or null
     seeds          [{given, uri, known, name, artist, album}]   names are null where no catalog knows the track
     unknown_seeds  [uri]                                        seeds that the model does not know
-    tracks         [{position, uri, name, artist, album, seed}] position from 1; seed: true for a given track
+    tracks         [{position, uri, name, artist, album, seed, link}]
+                                                                position from 1; seed: true for a given track; link:
+                                                                its web page, null where the URI is none of Spotify's
     ended_by       "length" (full), "eop" (the model ended it) or "vocabulary" (no track was left)
     notes          [text]                                       what the user should know about this playlist
     settings       {length, top_k, temperature, eop_weight}, and other controls that were set
@@ -15,17 +17,16 @@ The dictionary of a playlist::
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from io import StringIO
 from typing import Any
 
-import pandas as pd
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from playlist_pipeline.generation.drawing import End
-from playlist_pipeline.generation.lookup import ResolvedSeed, make_printable
+from playlist_pipeline.generation.frames import TrackFrame, link_text, render_html
+from playlist_pipeline.generation.lookup import ResolvedSeed, make_link, make_printable
 
 TABLE_WIDTH = 100
 FRAME_WIDTH = 16  # the column of numbers, borders and padding
@@ -52,6 +53,15 @@ class PlaylistTrack:
     artist: str | None
     album: str | None
     seed: bool
+
+    @property
+    def link(self) -> str | None:
+        """Its web page, None if its URI is none of Spotify's."""
+        return make_link(self.uri)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes and the link."""
+        return asdict(self) | {"link": self.link}
 
 
 @dataclass(frozen=True)
@@ -92,24 +102,26 @@ class GeneratedPlaylist:
                 for seed in self.seeds
             ],
             "unknown_seeds": [seed.uri for seed in self.seeds if not seed.known],
-            "tracks": [asdict(track) for track in self.tracks],
+            "tracks": [track.to_dict() for track in self.tracks],
             "ended_by": self.ended_by,
             "notes": list(self.notes),
             "settings": dict(self.settings),
             "seed": self.seed,
         }
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row for each track: position, uri, name, artist, album, seed."""
-        columns = list(PlaylistTrack.__dataclass_fields__)
-        return pd.DataFrame([asdict(track) for track in self.tracks], columns=columns)
+    def to_frame(self) -> TrackFrame:
+        """Return one row for each track: position, uri, name, artist, album, seed, link."""
+        columns = [*PlaylistTrack.__dataclass_fields__, "link"]
+        return TrackFrame([track.to_dict() for track in self.tracks], columns=columns)
 
     def __str__(self) -> str:
         return format_playlist(self.to_dict())
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{escape(line)}</p>" for line in list_remarks(self.to_dict()))
-        return f"<h4>{escape(self.name or UNNAMED)}</h4>{self.to_frame().to_html(index=False)}{lines}"
+        numbers = [f"*{track.position}" if track.seed else str(track.position) for track in self.tracks]
+        frame = self.to_frame()[["name", "artist", "album", "uri", "link"]]
+        frame.insert(0, "#", numbers)
+        return render_html(frame, title=self.name or UNNAMED, remarks=list_remarks(self.to_dict()))
 
 
 def render_playlist(playlist: Mapping[str, Any], *, unnamed: str = UNNAMED, width: int = TABLE_WIDTH) -> Group:
@@ -125,7 +137,7 @@ def render_playlist(playlist: Mapping[str, Any], *, unnamed: str = UNNAMED, widt
     Returns:
         Title, table and remarks.
     """
-    table = Table()
+    table = Table(header_style="bold cyan")
     table.add_column("#", justify="right", no_wrap=True, min_width=3)
     space = max(min(width, TABLE_WIDTH) - FRAME_WIDTH, 0)
     for column, share in COLUMN_SHARES.items():
@@ -133,8 +145,8 @@ def render_playlist(playlist: Mapping[str, Any], *, unnamed: str = UNNAMED, widt
     for track in playlist["tracks"]:
         number = f"*{track['position']}" if track["seed"] else str(track["position"])
         name = track["uri"] if track["name"] is None else track["name"]
-        cells = [Text(make_printable(text or "")) for text in (name, track["artist"], track["album"])]
-        table.add_row(number, *cells, style="bold" if track["seed"] else None)
+        cells = [Text(make_printable(text or "")) for text in (track["artist"], track["album"])]
+        table.add_row(number, link_text(name, make_link(track["uri"])), *cells, style="bold" if track["seed"] else None)
     title = Text(make_printable(playlist["name"] or unnamed), style="bold")
     return Group(title, table, *(Text(make_printable(remark), style="dim") for remark in list_remarks(playlist)))
 
@@ -142,7 +154,12 @@ def render_playlist(playlist: Mapping[str, Any], *, unnamed: str = UNNAMED, widt
 def list_remarks(playlist: Mapping[str, Any]) -> list[str]:
     """Return the lines below a playlist's table: settings, unknown seeds, notes."""
     settings = ", ".join(f"{key} {_format_setting(value)}" for key, value in playlist["settings"].items())
-    remarks = [f"{'* given; ' if playlist['seeds'] else ''}{settings}, seed {playlist['seed']}"]
+    return [f"{'* given; ' if playlist['seeds'] else ''}{settings}, seed {playlist['seed']}", *list_notes(playlist)]
+
+
+def list_notes(playlist: Mapping[str, Any]) -> list[str]:
+    """Return what the user should know about a playlist: unknown seeds, notes."""
+    remarks = []
     for seed in playlist["seeds"]:
         if not seed["known"]:
             named = "" if seed["name"] is None else f" ({seed['artist']} - {seed['name']})"

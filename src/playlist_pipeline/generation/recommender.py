@@ -23,6 +23,7 @@ from playlist_pipeline.generation.decode import (
 )
 from playlist_pipeline.generation.drawing import Continuation, Drawer, TrackTraits, arrange_by_likeness
 from playlist_pipeline.generation.export import GeneratedPlaylist, PlaylistTrack
+from playlist_pipeline.generation.frames import TrackFrame
 from playlist_pipeline.generation.lookup import (
     MalformedSeed,
     ResolvedSeed,
@@ -175,7 +176,7 @@ class Recommender:
 
     def recommend(
         self, seeds: Sequence[str] = (), k: int = 10, *, name: str | None = None, **controls: Any
-    ) -> pd.DataFrame:
+    ) -> TrackFrame:
         """Return the ``k`` tracks that fit best after the seeds.
 
         Args:
@@ -199,7 +200,7 @@ class Recommender:
         tokens = drawer.continuation.tokens
         return self._tabulate(tokens, score=[scores[0][int(token)] for token in tokens])
 
-    def search(self, text: str, limit: int = 10) -> pd.DataFrame:
+    def search(self, text: str, limit: int = 10) -> TrackFrame:
         """Look for tracks by title, artist, album, URI or link.
 
         Args:
@@ -213,7 +214,7 @@ class Recommender:
         Raises:
             UserError: There is no catalog.
         """
-        return pd.DataFrame(self.find_tracks(text, limit), columns=list(FOUND))
+        return TrackFrame(self.find_tracks(text, limit), columns=list(FOUND))
 
     def find_tracks(self, text: str, limit: int = 10) -> list[dict[str, Any]]:
         """Return the rows of :meth:`search` as dictionaries; a frame of ten rows takes six times as long to make."""
@@ -231,7 +232,7 @@ class Recommender:
         except MalformedSeed:
             return text
 
-    def similar(self, track: str, k: int = 10) -> pd.DataFrame:
+    def similar(self, track: str, k: int = 10) -> TrackFrame:
         """Return the tracks whose vectors point most nearly where a track's does.
 
         Args:
@@ -259,7 +260,7 @@ class Recommender:
     def _lengths(self) -> np.ndarray:
         return np.linalg.norm(self.traits.vectors, axis=1)
 
-    def explain(self, track: str, seeds: Sequence[str]) -> pd.DataFrame:
+    def explain(self, track: str, seeds: Sequence[str]) -> TrackFrame:
         """Say how a track stands to each seed.
 
         Args:
@@ -277,7 +278,7 @@ class Recommender:
         (asked,) = resolve_seeds([track], self.database, self.vocabulary).seeds
         given = resolve_seeds(seeds, self.database, self.vocabulary).seeds
         count = self.database.count_training_playlists if self.database else lambda *_: None
-        frame = pd.DataFrame(
+        frame = TrackFrame(
             {
                 "uri": [seed.uri for seed in given],
                 "name": [seed.name for seed in given],
@@ -449,13 +450,13 @@ class Recommender:
             seed=random_seed,
         )
 
-    def _tabulate(self, tokens: np.ndarray, *, score: Sequence[float] | np.ndarray) -> pd.DataFrame:
+    def _tabulate(self, tokens: np.ndarray, *, score: Sequence[float] | np.ndarray) -> TrackFrame:
         """Return a frame of tracks: rank, uri, name, artist, album, score, link."""
         uris = self.vocabulary.decode(tokens)
         rows = self._find_names(uris)
         names = {field: [getattr(rows.get(uri), field, None) for uri in uris] for field in ("name", "artist", "album")}
         ranks = np.arange(1, len(uris) + 1)
-        return pd.DataFrame(
+        return TrackFrame(
             {"rank": ranks, "uri": uris, **names, "score": np.asarray(score, float), "link": map(make_link, uris)}
         )
 

@@ -11,37 +11,43 @@ from playlist_pipeline.corpus.sequences import SequenceStore
 from playlist_pipeline.corpus.vocabulary import SPECIALS
 
 
-def choose_seeds(seeds: list[list[str]], model: Any, sequences: SequenceStore, config: GenerateConfig) -> list[Any]:
+def choose_seeds(
+    seeds: list[Any], model: Any, sequences: SequenceStore, config: GenerateConfig
+) -> list[dict[str, Any]]:
     """Take the seeds from the parameters, else from the seeds file, else from test playlists.
 
     Args:
-        seeds: What the seeds file holds.
+        seeds: The ``SeedList`` of each playlist of the seeds file.
         model: The trained ``LoadedModel``.
         sequences: The packed sequences, whose test part gives the examples.
-        config: May name seeds itself.
+        config: May name seeds and titles itself.
 
     Returns:
-        One list of seeds for each playlist to complete.
+        For each playlist to complete its ``name``, None where there is none, and its ``seeds``.
     """
-    if config.seeds or seeds:
-        return [list(given) for given in config.seeds or seeds]
+    if config.seeds:
+        names = [*config.names, *[None] * len(config.seeds)]
+        return [{"name": name, "seeds": list(given)} for name, given in zip(names, config.seeds, strict=False)]
+    if seeds:
+        return [{"name": given.name, "seeds": list(given.seeds)} for given in seeds]
     test = sequences.source("test", model.vocabulary)
     examples = [test[index] for index in range(min(config.num_examples, len(test)))]
     known = [tokens[tokens >= len(SPECIALS)][: config.num_example_seeds] for tokens in examples]
-    return [*(model.vocabulary.decode(tokens) for tokens in known), []]
+    chosen = [*(model.vocabulary.decode(tokens) for tokens in known), []]
+    return [{"name": None, "seeds": given} for given in chosen]
 
 
 def complete_playlists(
-    seeds: list[list[str]], model: Any, reranker: Any, database: Database, config: GenerateConfig
+    seeds: list[dict[str, Any]], model: Any, reranker: Any, database: Database, config: GenerateConfig
 ) -> list[dict[str, Any]]:
     """Complete a playlist from each list of seeds.
 
     Args:
-        seeds: Track URIs or texts.
+        seeds: Names and seeds, which are track URIs, links or texts.
         model: The trained ``LoadedModel``.
         reranker: The ``RerankerState`` of the second stage.
         database: The catalog, for names.
-        config: Titles, random seed and controls.
+        config: Random seed and controls.
 
     Returns:
         The playlists with the names of their tracks.
@@ -49,8 +55,12 @@ def complete_playlists(
     from playlist_pipeline.generation.recommender import Recommender  # noqa: PLC0415
 
     recommender = Recommender(model, reranker=reranker, database=database)
-    names = [*config.names, *[None] * len(seeds)][: len(seeds)]
-    playlists = recommender.complete_many(seeds, names=names, seed=config.seed, **config.controls.to_dict())
+    playlists = recommender.complete_many(
+        [given["seeds"] for given in seeds],
+        names=[given["name"] for given in seeds],
+        seed=config.seed,
+        **config.controls.to_dict(),
+    )
     return [playlist.to_dict() for playlist in playlists]
 
 
