@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.generation.recommender import Recommender
 from playlist_pipeline.serving import schemas
-from playlist_pipeline.serving.exports import FORMATS, write_playlist
+from playlist_pipeline.serving.exports import FORMATS, find_suffix, write_playlist
 from playlist_pipeline.serving.guard import Guard
 from playlist_pipeline.serving.problems import Problem, clean_text, explain_invalid
 from playlist_pipeline.serving.schemas import MAX_FOUND, MAX_RECOMMENDED, MAX_TEXT, TRACK
@@ -152,7 +152,7 @@ def _add_api(app: FastAPI, service: Service) -> None:
     def export(format: Literal[tuple(FORMATS)], request: schemas.ExportRequest) -> Response:  # type: ignore[valid-type]
         """Write a playlist in a format."""
         chosen = FORMATS[format]
-        headers = {"content-disposition": f'attachment; filename="playlist.{chosen.suffix}"'}
+        headers = {"content-disposition": f'attachment; filename="playlist{find_suffix(format)}"'}
         return Response(write_playlist(request.model_dump(), format), headers=headers, media_type=chosen.media_type)
 
     @app.get("/api/info", tags=["server"], operation_id="info")

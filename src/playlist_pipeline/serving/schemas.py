@@ -130,7 +130,7 @@ class ResolutionRequest(_Request):
     """Lines that name tracks."""
 
     lines: list[Annotated[str, Field(max_length=MAX_TEXT)]] = Field(
-        min_length=1, max_length=MAX_LINES, description=f"{TRACK} Blank lines are passed over."
+        min_length=1, max_length=MAX_LINES, description=f"{TRACK} Blank lines and the notes of an M3U are passed over."
     )
 
 
@@ -259,7 +259,7 @@ class ExportFormat(BaseModel):
     name: str
     title: str
     media_type: str
-    suffix: str
+    suffix: str = Field(examples=[".csv"])
 
 
 class Info(BaseModel):

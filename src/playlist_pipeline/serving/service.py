@@ -1,6 +1,7 @@
 """What the API does, between requests and the recommender."""
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -15,10 +16,11 @@ from playlist_pipeline.generation.lookup import make_link, parse_uri, quote_text
 from playlist_pipeline.generation.recommender import Recommender
 from playlist_pipeline.serving import schemas
 from playlist_pipeline.serving.completions import Completion, CompletionQueue, place_locked
-from playlist_pipeline.serving.exports import FORMATS
+from playlist_pipeline.serving.exports import FORMATS, find_suffix
 from playlist_pipeline.serving.settings import ServerSettings
 
 Rows = list[dict[str, Any]]
+PASSED_OVER = re.compile(r"\s*(#EXT.*|#PLAYLIST:.*)?$", re.DOTALL)
 
 
 class Service:
@@ -48,8 +50,8 @@ class Service:
         return await self._search(lambda: self._recommender.find_tracks(text, limit))
 
     async def resolve(self, lines: Sequence[str]) -> dict[str, Rows]:
-        """Find the tracks that lines name; each line is read by itself, blank ones are passed over."""
-        numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+        """Find the tracks that lines name, each by itself; blank lines and the notes of an M3U are passed over."""
+        numbered = [(number, line) for number, line in enumerate(lines, start=1) if not PASSED_OVER.match(line)]
         found = await self._search(lambda: [self._resolve_line(number, line) for number, line in numbered])
         return {
             "tracks": [line for line in found if "uri" in line],
@@ -98,7 +100,7 @@ class Service:
             "tracks": len(self._recommender.vocabulary) - len(SPECIALS),
             "has_catalog": self._recommender.database is not None,
             "has_second_stage": self._recommender.reranker is not None,
-            "formats": [{"name": name, **vars(format_)} for name, format_ in FORMATS.items()],
+            "formats": [{"name": name, "suffix": find_suffix(name), **vars(known)} for name, known in FORMATS.items()],
             "max_seeds": schemas.MAX_SEEDS,
             "max_lines": schemas.MAX_LINES,
             "max_text": schemas.MAX_TEXT,

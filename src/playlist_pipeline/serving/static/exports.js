@@ -40,7 +40,7 @@ async function copy(blob, { title }) {
 
 function download(blob, { title, suffix }) {
   const address = URL.createObjectURL(blob);
-  const link = make("a", { href: address, download: `playlist.${suffix}` });
+  const link = make("a", { href: address, download: `playlist${suffix}` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
   announce(`Downloaded as ${title}.`);
