@@ -43,6 +43,7 @@ MODEL_FOLDER = Path("06_models/model")
 RERANKER_FOLDER = Path("06_models/reranker")
 DATABASE_FILE = Path("03_primary/catalog.db")
 MAX_SEED = 2**32 - 1
+DEFAULTS = Controls().to_dict()
 MAIN = ("length", "top_k", "temperature", "eop_weight")  # controls that are always named
 CHECKED_TRACKS = 1000
 FOUND = ("uri", "name", "artist", "album", "count", "known", "link")  # columns of a search
@@ -524,5 +525,4 @@ def name_song(artist: str, title: str) -> Hashable:
 
 def describe_controls(controls: Controls) -> dict[str, Any]:
     """Return those of the controls that shaped a playlist: the main ones, and what differs from the default."""
-    default = Controls().to_dict()
-    return {name: value for name, value in controls.to_dict().items() if name in MAIN or value != default[name]}
+    return {name: value for name, value in controls.to_dict().items() if name in MAIN or value != DEFAULTS[name]}
