@@ -79,7 +79,8 @@ class Drawer:
         known = read_stand_ins(np.asarray(given, np.int64))
         self._rejected: set[int] = {int(token) for token in given if token >= 0}
         self._newly_rejected: list[int] = []
-        self._candidates = self._is_rejected = np.empty(0)
+        self._candidates: np.ndarray | None = None
+        self._is_rejected = np.empty(0, bool)
         for token in known[known != UNK]:
             self._count(int(token))
 
