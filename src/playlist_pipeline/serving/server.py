@@ -47,6 +47,7 @@ def run(model: Path, *, host: str = "127.0.0.1", port: int = 8000) -> None:
         ws="none",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=SECONDS_TO_FINISH,
     )
