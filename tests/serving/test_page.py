@@ -412,6 +412,11 @@ def test_the_accessibility_tree_names_every_control(open_page):
     assert len(named) == len(controls)
     elements = page.locator(":is(button, input, select, textarea, a, summary):visible").count()
     assert len(controls) >= elements
+    # A placeholder is no name: it goes away.
+    fields = page.locator("input, select, textarea")
+    assert (
+        fields.evaluate_all("all => all.filter(one => !one.labels.length && !one.ariaLabel).map(one => one.id)") == []
+    )
     # Controls that are there several times say which one they are.
     names = [name for name in named if re.match(r"(Lock|Why|Move|Remove) ", name)]
     assert len(set(names)) == len(names)
