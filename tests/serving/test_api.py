@@ -71,6 +71,14 @@ def test_completion_is_the_recommenders(client, recommender):
     assert complete(client, seed=7, controls={"length": 9}) != complete(client, seed=8, controls={"length": 9})
 
 
+def test_the_example_of_the_document_is_answered(client):
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    (example,) = schemas["CompletionRequest"]["examples"]
+    example["seeds"] = [make_uri(0)]  # its tracks are not in this catalog, which is no fault of a URI
+    playlist = complete(client, **example)
+    assert playlist["tracks"][3]["uri"] == example["locked"][0]["uri"]
+
+
 def test_no_seeds_and_an_empty_name_will_do(client):
     playlist = complete(client, seeds=[], name="", controls={"length": 5})
     assert (len(playlist["tracks"]), playlist["name"]) == (5, None)

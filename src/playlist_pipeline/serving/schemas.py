@@ -93,6 +93,21 @@ class _Seeded(_Request):
 class CompletionRequest(_Seeded):
     """A playlist to complete."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "seeds": [_EXAMPLE_URI, "DJ Kreuzfeld - Rotating System"],
+                    "name": "late night techno",
+                    "controls": {"length": 20, "max_per_artist": 2},
+                    "seed": 7,
+                    "locked": [{"position": 4, "uri": "spotify:track:1fIY8vIlJd01M1tWT8gXXg"}],
+                    "avoid": ["spotify:track:2JfGfHyJS3O0TBEzN1UzLc"],
+                }
+            ]
+        }
+    )
+
     seed: int = Field(
         default=0, ge=0, le=MAX_SEED, description="Random seed: the same request gives the same playlist."
     )
@@ -123,7 +138,7 @@ class ExplanationRequest(_Request):
     """A track, and the seeds that it was chosen for."""
 
     track: Text = Field(description=TRACK, examples=[_EXAMPLE_URI])
-    seeds: list[Text] = Field(min_length=1, max_length=MAX_SEEDS + MAX_LENGTH, description=f"Given tracks. {TRACK}")
+    seeds: list[Text] = Field(min_length=1, max_length=MAX_SEEDS, description=f"Given tracks. {TRACK}")
 
 
 class ResolutionRequest(_Request):
@@ -269,6 +284,7 @@ class Info(BaseModel):
     tracks: int = Field(description="Tracks that the model knows.")
     has_catalog: bool = Field(description="Whether there is search, and texts are allowed as seeds.")
     has_second_stage: bool = Field(description="Whether a second stage ranks what the transformer proposes.")
+    seeds: str = Field(description="What a seed may be.")
     formats: list[ExportFormat]
     max_seeds: int
     max_lines: int

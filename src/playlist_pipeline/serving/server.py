@@ -80,5 +80,5 @@ def _require_free(host: str, port: int) -> None:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         socket.create_server(address[:2], family=family).close()
     except OSError as error:
-        reason = error.strerror
+        reason = (error.strerror or "").partition(" (")[0]  # without the address, which is named already
         raise UserError(f"cannot listen on {host}, port {port} ({reason}): give another port or host") from error

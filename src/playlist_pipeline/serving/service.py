@@ -100,6 +100,7 @@ class Service:
             "tracks": len(self._recommender.vocabulary) - len(SPECIALS),
             "has_catalog": self._recommender.database is not None,
             "has_second_stage": self._recommender.reranker is not None,
+            "seeds": schemas.TRACK,
             "formats": [{"name": name, "suffix": find_suffix(name), **vars(known)} for name, known in FORMATS.items()],
             "max_seeds": schemas.MAX_SEEDS,
             "max_lines": schemas.MAX_LINES,

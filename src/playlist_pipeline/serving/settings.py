@@ -26,5 +26,5 @@ class ServerSettings:
     max_requests: int = 768
     max_waiting: int = 512
     max_batch: int = 64
-    search_threads: int = 4
+    search_threads: int = 2
     query_threads: int = 1

@@ -99,7 +99,7 @@ class App {
     try {
       const playlist = await post("api/complete", body);
       this.controls.seed = seed;
-      this.usedSeeds = [...seeds, ...locked.map((track) => track.uri)];
+      this.usedSeeds = [...seeds, ...locked.map((track) => track.uri)].slice(0, this.info.max_seeds);
       this.view.show(playlist);
       this.showProblem(null);
       const unknown = playlist.unknown_seeds.length ? ` ${count(playlist.unknown_seeds.length, "seed")} unknown to the model.` : "";

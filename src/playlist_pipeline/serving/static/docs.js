@@ -68,6 +68,10 @@ function makeSchema(name, schema) {
   const required = new Set(schema.required ?? []);
   const rows = Object.entries(schema.properties ?? {}).map(([field, value]) => makeRow(field, value, { isRequired: required.has(field) }));
   if (rows.length) section.append(makeTable(`Fields of ${name}`, rows));
+  for (const example of schema.examples ?? []) {
+    const text = make("pre", { tabindex: "0" }, make("code", {}, JSON.stringify(example, null, 2)));
+    section.append(make("h4", {}, "Example"), text);
+  }
   return section;
 }
 

@@ -89,7 +89,7 @@ export class PlaylistView {
     const place = make("span", { class: "number" }, String(track.position));
     const item = make("li", { class: track.seed ? "given" : null });
     if (track.seed) {
-      item.append(make("div", { class: "row" }, place, make("span", { class: "lock-place" }), names, make("span", { class: "tag" }, "seed")));
+      item.append(make("div", { class: "row" }, place, make("span", { class: "lock-place" }), names, make("span", { class: "end" }, make("span", { class: "tag" }, "seed"))));
       return item;
     }
     const reason = make("div", { class: "reason", id: `reason-${track.position}`, hidden: true });
@@ -102,7 +102,7 @@ export class PlaylistView {
       announce(`${title} is ${this.#locked.has(track.uri) ? "locked" : "no longer locked"}.`);
       this.#showLocks();
     });
-    item.append(make("div", { class: "row" }, place, lock, names, why), reason);
+    item.append(make("div", { class: "row" }, place, lock, names, make("span", { class: "end" }, why)), reason);
     this.#paintLock(item, lock, track);
     return item;
   }
