@@ -20,9 +20,10 @@ FLOORS = {
     "training": 4,
     "evaluation": 5,
     "generation": 6,
+    "serving": 7,
     "console": 8,
 }
-DOMAIN = ["mpd", "corpus", "model", "training", "evaluation", "generation"]
+DOMAIN = ["mpd", "corpus", "model", "training", "evaluation", "generation", "serving"]
 
 
 def imported_modules(path: Path) -> set[str]:

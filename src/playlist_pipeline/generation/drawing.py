@@ -78,6 +78,9 @@ class Drawer:
         self._songs: set[Hashable] = set(songs)
         known = read_stand_ins(np.asarray(given, np.int64))
         self._rejected: set[int] = {int(token) for token in given if token >= 0}
+        self._newly_rejected: list[int] = []
+        self._candidates: np.ndarray | None = None
+        self._is_rejected = np.empty(0, bool)
         for token in known[known != UNK]:
             self._count(int(token))
 
@@ -127,7 +130,7 @@ class Drawer:
 
     def _adjust(self, tokens: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Return the logits under penalty and diversity, -inf for tracks that may not be added."""
-        is_open = np.isfinite(scores) & (tokens != PADDING) & ~np.isin(tokens, [*self._rejected])
+        is_open = np.isfinite(scores) & (tokens != PADDING) & ~self._find_rejected(tokens)
         for numbers, limit, counts in self._limits:
             full = [number for number, count in counts.items() if number and count >= limit]
             is_open &= ~np.isin(numbers[tokens], full)
@@ -137,6 +140,21 @@ class Drawer:
         if self._controls.diversity and is_open.any():
             logits[is_open] = self._diversify(logits[is_open], tokens[is_open])
         return np.where(is_open, logits, -np.inf)
+
+    def _find_rejected(self, tokens: np.ndarray) -> np.ndarray:
+        """Return which candidates may not be drawn; for the same candidates again, only what is new is looked up."""
+        if tokens is not self._candidates:
+            self._candidates, self._is_rejected = tokens, np.isin(tokens, [*self._rejected])
+        else:
+            for token in self._newly_rejected:
+                self._is_rejected |= tokens == token
+        self._newly_rejected.clear()
+        return self._is_rejected
+
+    def _reject(self, token: int) -> None:
+        """Let a track not be drawn again."""
+        self._rejected.add(token)
+        self._newly_rejected.append(token)
 
     def _diversify(self, logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         """Mix logits with unlikeness to the playlist, both in units of their deviation: maximal marginal relevance.
@@ -158,14 +176,14 @@ class Drawer:
             return False
         song = self._traits.find_song(token)
         if song in self._songs:
-            self._rejected.add(token)
+            self._reject(token)
             return True
         self._songs |= {song} - {None}
         return False
 
     def _add(self, token: int) -> None:
         self.tokens.append(token)
-        self._rejected.add(token)
+        self._reject(token)
         self._count(token)
         if len(self.tokens) >= self._controls.length:
             self.ended_by = "length"

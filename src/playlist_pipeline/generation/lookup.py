@@ -281,6 +281,8 @@ def make_printable(text: str) -> str:
     Control characters below U+0020 become their pictures (U+2400 and up), the rest U+FFFD. Joiners, which emoji and
     several scripts need, stay.
     """
+    if text.isprintable():  # few names are not
+        return text
     return "".join(_replace_character(character) for character in text)
 
 
