@@ -313,6 +313,21 @@ def explain(
 
 
 @app.command()
+def pack(
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help="To be made.")],
+    model: ModelOption = Path("data"),
+) -> None:
+    """Copy what the other commands need of a workspace into a folder of its own.
+
+    Model, second stage, search index and catalog: all that --model asks for, to be moved to another machine.
+    """
+    from playlist_pipeline.generation.packing import pack_model  # noqa: PLC0415
+
+    size = pack_model(model, target)
+    typer.echo(f"{target}: {size / 1e6:.1f} MB")
+
+
+@app.command()
 def serve(
     model: ModelOption = Path("data"),
     host: Annotated[

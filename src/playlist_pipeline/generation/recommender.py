@@ -24,6 +24,7 @@ from playlist_pipeline.generation.decode import (
 from playlist_pipeline.generation.drawing import Continuation, Drawer, TrackTraits, arrange_by_likeness
 from playlist_pipeline.generation.export import GeneratedPlaylist, PlaylistTrack
 from playlist_pipeline.generation.frames import TrackFrame
+from playlist_pipeline.generation.index import SearchIndex, load_index, make_searcher
 from playlist_pipeline.generation.lookup import (
     MalformedSeed,
     ResolvedSeed,
@@ -34,13 +35,14 @@ from playlist_pipeline.generation.lookup import (
     resolve_seeds,
 )
 from playlist_pipeline.generation.reranking.reranker import Reranker, RerankerState, load_reranker
-from playlist_pipeline.generation.search import ExactSearcher, Searcher, SubsetSearcher
+from playlist_pipeline.generation.search import Searcher, SubsetSearcher
 from playlist_pipeline.model.transformer import fold_side_information
 from playlist_pipeline.model.weights import LoadedModel, load_model
 
 MODEL_FILE = "config.json"
 MODEL_FOLDER = Path("06_models/model")
 RERANKER_FOLDER = Path("06_models/reranker")
+INDEX_FOLDER = Path("06_models/search_index")
 DATABASE_FILE = Path("03_primary/catalog.db")
 MAX_SEED = 2**32 - 1
 DEFAULTS = Controls().to_dict()
@@ -73,6 +75,7 @@ class Recommender:
         loaded: LoadedModel,
         *,
         reranker: RerankerState | None = None,
+        index: SearchIndex | None = None,
         database: Database | None = None,
         batch_size: int = 32,
     ) -> None:
@@ -81,11 +84,12 @@ class Recommender:
         Args:
             loaded: The model with its vocabulary.
             reranker: The second stage; without it, or if it is empty, the transformer ranks alone.
+            index: How the transformer's tracks are searched; without it exactly.
             database: The catalog; without it, seeds are URIs and tracks have no names.
             batch_size: Playlists that the model reads at a time in ``rank``; the result does not depend on it.
 
         Raises:
-            UserError: The second stage or the catalog belongs to another vocabulary.
+            UserError: The second stage or the catalog belongs to another vocabulary, or the index to another model.
         """
         if database is not None:
             _check_catalog(database, loaded.vocabulary)
@@ -105,7 +109,7 @@ class Recommender:
         # Songs are asked for while tracks are drawn, one by one: without the cache each costs a query.
         self._find_song = lru_cache(maxsize=SONGS_KEPT)(self._read_song)
         table = self.model.scoring.table[...]
-        self.searcher: Searcher = ExactSearcher(table)
+        self.searcher = make_searcher(table, index)
         self.traits = TrackTraits(
             counts=self.vocabulary.counts,
             vectors=np.asarray(table),
@@ -119,16 +123,16 @@ class Recommender:
         """Load a trained model.
 
         Args:
-            path: A workspace: the folder with ``06_models/model``, ``06_models/reranker`` and
-                ``03_primary/catalog.db``, such as the project's ``data``. Or a model's folder, for the transformer
-                alone.
+            path: A workspace: the folder with ``06_models/model``, ``06_models/reranker``,
+                ``06_models/search_index`` and ``03_primary/catalog.db``, such as the project's ``data``. Or a model's
+                folder, for the transformer alone.
             database: The catalog or its file; for a workspace its own is the default.
 
         Raises:
             UserError: There is no model, or a file of it or the catalog cannot be read.
         """
         folder = Path(path)
-        reranker = None
+        reranker = index = None
         if not (folder / MODEL_FILE).is_file():
             workspace, folder = folder, folder / MODEL_FOLDER
             if not (folder / MODEL_FILE).is_file():
@@ -140,9 +144,11 @@ class Recommender:
                 database = workspace / DATABASE_FILE
             if (workspace / RERANKER_FOLDER).is_dir():
                 reranker = load_reranker(workspace / RERANKER_FOLDER)
+            if (workspace / INDEX_FOLDER).is_dir():
+                index = load_index(workspace / INDEX_FOLDER)
         if database is not None and not isinstance(database, Database):
             database = Database(Path(database))
-        return cls(load_model(folder), reranker=reranker, database=database)
+        return cls(load_model(folder), reranker=reranker, index=index, database=database)
 
     def rank(self, seeds: Sequence[np.ndarray], k: int, *, titles: Sequence[str | None] | None = None) -> np.ndarray:
         """Rank the best next tracks of playlists.

@@ -38,7 +38,12 @@ def choose_seeds(
 
 
 def complete_playlists(
-    seeds: list[dict[str, Any]], model: Any, reranker: Any, database: Database, config: GenerateConfig
+    seeds: list[dict[str, Any]],
+    model: Any,
+    reranker: Any,
+    search_index: Any,
+    database: Database,
+    config: GenerateConfig,
 ) -> list[dict[str, Any]]:
     """Complete a playlist from each list of seeds.
 
@@ -46,6 +51,7 @@ def complete_playlists(
         seeds: Names and seeds, which are track URIs, links or texts.
         model: The trained ``LoadedModel``.
         reranker: The ``RerankerState`` of the second stage.
+        search_index: The ``SearchIndex``.
         database: The catalog, for names.
         config: Random seed and controls.
 
@@ -54,7 +60,7 @@ def complete_playlists(
     """
     from playlist_pipeline.generation.recommender import Recommender  # noqa: PLC0415
 
-    recommender = Recommender(model, reranker=reranker, database=database)
+    recommender = Recommender(model, reranker=reranker, index=search_index, database=database)
     playlists = recommender.complete_many(
         [given["seeds"] for given in seeds],
         names=[given["name"] for given in seeds],

@@ -26,6 +26,7 @@ def create_pipeline() -> Pipeline:
                     "seeds": "chosen_seeds",
                     "model": "model",
                     "reranker": "reranker",
+                    "search_index": "search_index",
                     "database": "catalog_db",
                     "config": "params:generate",
                 },

@@ -1,0 +1,48 @@
+"""A trained model with all that its users need, copied out of a workspace."""
+
+import os
+import shutil
+from pathlib import Path
+
+from playlist_pipeline.errors import UserError
+from playlist_pipeline.generation.recommender import (
+    DATABASE_FILE,
+    INDEX_FOLDER,
+    MODEL_FOLDER,
+    RERANKER_FOLDER,
+    Recommender,
+)
+
+
+def pack_model(workspace: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
+    """Copy model, second stage, search index and catalog into a folder that ``Recommender.load`` takes.
+
+    The folder appears under its name only when it is whole.
+
+    Args:
+        workspace: Of a finished run.
+        target: The folder; it must not exist yet.
+
+    Returns:
+        Bytes copied.
+
+    Raises:
+        UserError: The parts are missing or do not belong together, or ``target`` exists.
+    """
+    source, folder = Path(workspace), Path(target)
+    if folder.exists():
+        raise UserError(f"{folder} exists: choose another folder, or move it away")
+    Recommender.load(source)
+    written = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+    shutil.rmtree(written, ignore_errors=True)
+    try:
+        for part in (MODEL_FOLDER, RERANKER_FOLDER, INDEX_FOLDER, DATABASE_FILE):
+            if (source / part).is_dir():
+                shutil.copytree(source / part, written / part)
+            elif (source / part).is_file():
+                (written / part).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / part, written / part)
+        written.replace(folder)
+    finally:
+        shutil.rmtree(written, ignore_errors=True)
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
