@@ -86,6 +86,20 @@ def test_search_add_and_complete_by_keyboard(open_page):
     assert "12 tracks" in page.get_by_role("status").text_content()
 
 
+def test_enter_takes_what_is_typed_however_fast(open_page):
+    page = open_page()
+    search(page, "rotating system")
+    # The list still shows what was found before.
+    page.fill("#search", "rotating machine")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#seeds > li")
+    assert list_titles(page, "#seeds") == ["Rotating Machine"]
+    page.fill("#search", ABSENT)
+    page.keyboard.press("Enter")
+    page.locator("#seeds > li").nth(1).wait_for()
+    assert page.locator("#seeds .unknown").count() == 1
+
+
 def test_what_is_typed_without_choosing(open_page):
     page = open_page()
     page.fill("#search", ABSENT)
@@ -318,6 +332,12 @@ def test_the_page_is_as_it_was_after_a_reload(open_page):
     assert list_titles(page, "#seeds") == ["Rotating System"]
     assert (page.locator("#title").input_value(), page.locator("#length").input_value()) == ("late night", "7")
     assert page.locator("#tracks > li.locked .number").text_content() == "4"
+    page.evaluate("sessionStorage.setItem('playlist_pipeline', '{\"seeds\": 1}')")
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    assert not page.get_by_role("alert").is_visible()
+    assert page.locator("#no-seeds").is_visible()
+    assert page.locator("#title").input_value() == ""
 
 
 def test_copy_and_download_in_each_format(open_page):

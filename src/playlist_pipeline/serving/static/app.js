@@ -155,22 +155,23 @@ class App {
 
   restore() {
     this.usedSeeds = [];
-    let state = null;
     try {
-      state = JSON.parse(sessionStorage.getItem(KEPT));
+      const state = JSON.parse(sessionStorage.getItem(KEPT));
+      if (typeof state?.title === "string" && Array.isArray(state.seeds)) this.show(state);
     } catch {
-      return;
+      // Kept by another version, or not readable: the page begins anew.
     }
-    if (!state) return;
-    this.title.value = state.title;
-    this.controls.values = state.controls;
-    this.controls.seed = state.seed;
-    this.seeds.replace(state.seeds);
-    this.usedSeeds = state.usedSeeds;
-    if (state.playlist) {
-      const uris = new Set(state.locked.map((track) => track.uri));
-      this.view.show({ ...state.playlist, tracks: state.playlist.tracks.map((track) => ({ ...track, locked: uris.has(track.uri) })) });
-    }
+  }
+
+  show({ title, seeds, controls, seed, playlist, locked, usedSeeds }) {
+    this.title.value = title;
+    this.controls.values = controls;
+    this.controls.seed = seed;
+    this.seeds.replace(seeds);
+    this.usedSeeds = usedSeeds;
+    if (!playlist) return;
+    const uris = new Set(locked.map((track) => track.uri));
+    this.view.show({ ...playlist, tracks: playlist.tracks.map((track) => ({ ...track, locked: uris.has(track.uri) })) });
   }
 }
 

@@ -14,6 +14,7 @@ export class Combobox {
   #active = -1;
   #timer = 0;
   #pending = null;
+  #isCurrent = true; // whether what is shown, be it nothing, belongs to what is typed
 
   /** `onChoose(track)` takes a found track, `onText(text)` what was entered without choosing one. */
   constructor({ onChoose, onText }) {
@@ -27,12 +28,13 @@ export class Combobox {
     this.#list.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
     this.#list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
-      if (option) this.#choose(Number(option.dataset.index));
+      if (option) this.#take(this.#tracks[Number(option.dataset.index)]);
     });
   }
 
   clear() {
     this.#input.value = "";
+    this.#isCurrent = true;
     this.#note.textContent = "";
     this.#close();
   }
@@ -46,16 +48,23 @@ export class Combobox {
     this.#pending?.abort();
     const text = this.#input.value.trim();
     this.#note.textContent = "";
+    this.#isCurrent = !text;
     if (!text) this.#close();
     else this.#timer = setTimeout(() => this.#search(text), DELAY);
   }
 
-  async #search(text) {
+  /** Search and show what is found; with `choose`, take the first of it. */
+  async #search(text, { choose = false } = {}) {
+    clearTimeout(this.#timer);
+    this.#pending?.abort();
     this.#pending = new AbortController();
     const { signal } = this.#pending;
     try {
       const { tracks } = await get(`api/search?${new URLSearchParams({ q: text, limit: LIMIT })}`, signal);
-      if (document.activeElement === this.#input) this.#show(tracks, text);
+      this.#isCurrent = true;
+      if (choose && tracks.length) this.#take(tracks[0]);
+      else if (choose) this.onText(text);
+      else if (document.activeElement === this.#input) this.#show(tracks, text);
     } catch (problem) {
       if (signal.aborted) return;
       this.#close();
@@ -105,8 +114,10 @@ export class Combobox {
       else this.#schedule();
     } else if (event.key === "Enter") {
       event.preventDefault();
-      if (isOpen) this.#choose(this.#active);
-      else if (this.#input.value.trim()) this.onText(this.#input.value);
+      const text = this.#input.value.trim();
+      if (!this.#isCurrent) this.#search(text, { choose: true });
+      else if (isOpen) this.#take(this.#tracks[this.#active]);
+      else if (text) this.onText(text);
     } else if (event.key === "Escape") {
       event.preventDefault();
       if (isOpen) this.#close();
@@ -121,8 +132,7 @@ export class Combobox {
     this.onText(text);
   }
 
-  #choose(index) {
-    const track = this.#tracks[index];
+  #take(track) {
     this.clear();
     this.onChoose(track);
   }
