@@ -120,7 +120,7 @@ def test_a_second_run_with_only_missing_outputs_does_nothing(
 ) -> None:
     with caplog.at_level("INFO", logger="playlist_pipeline"):
         assert run_pipeline(workspace, tiny_archive, only_missing_outputs=True) == ["show_playlists_node"]
-    assert "the artifacts of 19 of 19 nodes are up to date" in caplog.messages
+    assert "the artifacts of 20 of 20 nodes are up to date" in caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,9 @@ ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # while it lives, an event loop runs in this thread, which other modules have no use for
 def browser():
     """A headless Chromium of the system."""
     playwright = pytest.importorskip("playwright.sync_api")

@@ -14,7 +14,15 @@ HOSTILE = "<script>alert('x')</script> & \"quotes\""
 TUNING = {
     "metric": "ndcg@500",
     "num_trials": 3,
-    "systems": {"als": {"settings": {"factors": 64, "alpha": 40.0}, "mean": 0.123, "trials": 3, "at_edge": ["alpha"]}},
+    "systems": {
+        "als": {
+            "settings": {"factors": 64, "alpha": 40.0},
+            "mean": 0.123,
+            "trials": 3,
+            "at_edge": ["alpha"],
+            "search_space": {"factors": [32, 64], "alpha": [20.0, 40.0]},
+        }
+    },
 }
 STUDIED = ("softmax, no mask, positions", "skip_gram")
 VOID = {"meta", "link", "br"}
@@ -295,7 +303,9 @@ def test_text_from_data_is_escaped(metrics, facts_of_page, study):
                for protocol, systems in metrics[name].items()}
         for name in ("ranking", "differences", "cohorts", "popularity_deciles", "beyond_accuracy")
     }  # fmt: skip
-    tuning = TUNING | {"systems": {HOSTILE: TUNING["systems"]["als"] | {"settings": {"a": HOSTILE}}}}
+    tuning = TUNING | {
+        "systems": {HOSTILE: TUNING["systems"]["als"] | {"settings": {"a": HOSTILE}, "search_space": {"a": [HOSTILE]}}}
+    }
     named = {"deciles": plots.plot_deciles(renamed)}
     text = build_page(renamed, facts_of_page(HOSTILE), named, Extras(tuning, study))
     page = Page(text)
@@ -312,7 +322,7 @@ def test_what_was_not_made_is_left_out_and_what_was_is_shown(text, metrics, fact
     text = build_page(metrics, facts_of_page(), made, Extras(TUNING, study))
     page = Page(text)
     assert {"tuning", "study"} <= set(page.ids)
-    (tuning,) = [rows for caption, rows in page.tables.items() if caption.startswith("The settings of each baseline")]
+    (tuning,) = [rows for caption, rows in page.tables.items() if caption.startswith("The searched settings of each")]
     assert tuning[1] == ["ALS", "3", "0.123", "factors 64, alpha 40.0", "alpha"]
     assert "3 of 5 claims of Amazon Music&#39;s paper are found here too. What was found otherwise:" in text
     assert "<li>positions do not help</li>" in text
