@@ -249,38 +249,42 @@ def run_recall(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+class _TimedSearcher:
+    """Passes on to another ``Searcher`` and adds up the seconds that it takes."""
+
+    def __init__(self, searcher: Any) -> None:
+        self._searcher, self.seconds = searcher, 0.0
+
+    def search(self, queries: Any, k: int, exclude: Any) -> tuple[Any, Any]:
+        start = time.perf_counter()
+        found = self._searcher.search(queries, k, exclude)
+        self.seconds += time.perf_counter() - start
+        return found
+
+
 def _time_drawing(model: Any, searcher: Any, playlists: list[Any], *, size: int, count: int) -> dict[str, Any]:
     """Complete ``count`` batches of ``size`` playlists after one that compiles; return the medians of their seconds."""
+    import numpy as np  # noqa: PLC0415
+
+    from playlist_pipeline.config import Controls  # noqa: PLC0415
+    from playlist_pipeline.generation.decode import complete_rows  # noqa: PLC0415
+    from playlist_pipeline.generation.drawing import Drawer, TrackTraits  # noqa: PLC0415
+
+    controls = Controls(length=LENGTH, top_k=TOP_K)
+    vectors = model.scoring.table[...]
+    # Here every track is a song of its own; in a catalog that is looked up.
+    traits = TrackTraits(counts=np.ones(len(vectors), np.int64), vectors=vectors, find_song=int)
     times = []
     for number in range(count + 1):
         rows = [row[:GIVEN] for row in playlists[number * size : (number + 1) * size]]
-        clock = dict.fromkeys(("encode", "search", "draw"), 0.0)
-        seconds = _time(lambda rows=rows, clock=clock: _complete(model, searcher, rows, clock))
-        times.append({"seconds": seconds} | {f"{name}_seconds": value for name, value in clock.items()})
+        drawers = [Drawer(row, controls, traits, seed=seed) for seed, row in enumerate(rows)]
+        timed = _TimedSearcher(searcher)
+        seconds = _time(
+            lambda drawers=drawers, timed=timed: complete_rows(model, drawers, controls=controls, searcher=timed)
+        )
+        assert {len(drawer.tokens) for drawer in drawers} == {LENGTH}
+        times.append({"seconds": seconds, "search_seconds": timed.seconds})
     return {name: statistics.median(time[name] for time in times[1:]) for name in times[0]}
-
-
-def _complete(model: Any, searcher: Any, given: list[Any], clock: dict[str, float]) -> None:
-    """Draw 45 tracks for each playlist; add the seconds of each part to ``clock``."""
-    import numpy as np  # noqa: PLC0415
-    from flax import nnx  # noqa: PLC0415
-
-    from playlist_pipeline.generation.decode import _encode_batch, frame_prompts  # noqa: PLC0415
-    from playlist_pipeline.generation.search import pad_rows  # noqa: PLC0415
-
-    graph, state = nnx.split(model)
-    rng, rows = np.random.default_rng(0), list(given)
-    for _ in range(DRAWN):
-        start = time.perf_counter()
-        hidden = np.asarray(_encode_batch(graph, state, *frame_prompts(rows, LENGTH)))
-        encoded = time.perf_counter()
-        scores, tokens = searcher.search(hidden, TOP_K, pad_rows(rows, LENGTH))
-        searched = time.perf_counter()
-        drawn = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)  # a draw from their softmax
-        rows = [np.append(row, found[place]) for row, found, place in zip(rows, tokens, drawn, strict=True)]
-        end = time.perf_counter()
-        for name, seconds in zip(clock, (encoded - start, searched - encoded, end - searched), strict=True):
-            clock[name] += seconds
 
 
 def _time(function: Callable[[], Any]) -> float:
@@ -339,14 +343,14 @@ def _print_table(result: dict[str, Any]) -> None:
         f"{model['seconds'] / 60:.0f} min from the start '{model['start']}', on {model['entries']:,} entries; "
         f"recall@500 {model['recall_at_500']['model']:.3f}, of popularity {model['recall_at_500']['popularity']:.3f}\n"
     )
-    print(f"{'seconds of ' + str(LENGTH) + ' tracks':<34}{'all':>8}{'model':>8}{'search':>8}{'draw':>8}{'peak GB':>9}")
+    print(f"{'seconds of ' + str(LENGTH) + ' tracks':<34}{'all':>8}{'search':>8}{'peak GB':>9}")
     rows = {
         "approximate, one playlist": steps["approximate"],
         f"approximate, {BATCH} playlists": steps["approximate"]["batch"],
         "exact, one playlist": steps["exact"],
     }
     for name, row in rows.items():
-        parts = "".join(f"{row[key]:>8.3f}" for key in ("seconds", "encode_seconds", "search_seconds", "draw_seconds"))
+        parts = "".join(f"{row[key]:>8.3f}" for key in ("seconds", "search_seconds"))
         print(f"{name:<34}{parts}" + (f"{row['peak_rss_gb']:>9.2f}" if "peak_rss_gb" in row else ""))
     recall, build = steps["recall"], steps["build"]
     print(

@@ -201,11 +201,33 @@ def test_end_grows_more_likely_with_its_weight(tiny_model):
     assert shares[-1] == 1
 
 
-def test_compiles_once_for_playlists_of_all_lengths(tiny_model, rows):
-    before = decode._encode_batch._cache_size()
-    complete(tiny_model, rows, length=18, seeds=[0] * len(rows), batch_size=32, **PLAIN)
-    complete(tiny_model, rows[1:], length=20, seeds=[1] * 6, batch_size=32, **PLAIN | {"eop_weight": 1.0})
-    assert decode._encode_batch._cache_size() <= before + 1
+def test_compiles_two_shapes_for_playlists_of_all_lengths(tiny_model, rows, monkeypatch):
+    decode._compile_extend.cache_clear()
+    compile_extend, compiled = decode._compile_extend, []
+    monkeypatch.setattr(decode, "_compile_extend", lambda *key: compiled.append(compile_extend(*key)) or compiled[-1])
+    rows = [row for row in rows if len(row) < tiny_model.cfg.context_length]
+    complete(tiny_model, rows, length=7, seeds=[0] * len(rows), batch_size=32, **PLAIN)
+    complete(tiny_model, rows[1:], length=8, seeds=[1] * 5, batch_size=32, **PLAIN | {"eop_weight": 1.0})
+    assert len(compiled) == 2
+    assert compiled[0] is compiled[1]
+    assert compiled[0]._cache_size() == 2  # all tracks of each playlist, one of each
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_reading_growing_playlists_equals_reading_them_whole(tiny_config, rows, causal):
+    """Also where some grow and some do not, and when they outgrow the context."""
+    config = ModelConfig(**(tiny_config.to_dict() | {"causal": causal}))
+    model = Transformer(config, vocabulary_size=30, rngs=nnx.Rngs(0))
+    reader = decode.Reader(model, len(rows), longest=2 * config.context_length)
+    rng = np.random.default_rng(0)
+    for growth in [0, 1, 2, *[1] * (config.context_length + 2)]:
+        grows = rng.random(len(rows)) < 0.8
+        rows = [
+            np.append(row, rng.integers(3, 30, growth)).astype(np.int32) if grow else row
+            for row, grow in zip(rows, grows, strict=True)
+        ]
+        np.testing.assert_allclose(reader.read(rows), decode.encode_rows(model, rows, batch_size=8), rtol=0, atol=2e-6)
+    assert max(map(len, rows)) > config.context_length
 
 
 def test_ranking_compiles_once_for_batches_and_rest(tiny_model, rows):

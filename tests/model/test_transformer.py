@@ -236,6 +236,18 @@ def test_side_information_must_be_what_the_model_asks_for():
         _make(side=SIDE, album_embeddings=True)
 
 
+@pytest.mark.parametrize("options", [{}, {"block": "ligr", "positions": False}], ids=str)
+def test_reading_on_from_a_cache_equals_reading_all(options):
+    model = _make(context_length=9, **options)
+    tokens = np.random.default_rng(0).integers(3, VOCABULARY_SIZE, (3, 9)).astype(np.int32)
+    expected = model(tokens)
+    cache = model.make_cache(3, 12)
+    for first, last in ((0, 4), (4, 5), (5, 6), (6, 9)):
+        positions = np.tile(np.arange(first, last, dtype=np.int32), (3, 1))
+        hidden, cache = model.extend(tokens[:, first:last], positions, cache)
+        np.testing.assert_allclose(hidden, expected[:, first:last], rtol=1e-5, atol=1e-5)
+
+
 def test_bfloat16_blocks_are_close_and_their_weights_stay_float32():
     model, rough = _make(), _make(compute_dtype="bfloat16")
     hidden = rough(TOKENS)

@@ -1,8 +1,10 @@
 """Playlists from the transformer: framing of prompts, ranking of continuations, and drawing track by track."""
 
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from itertools import compress
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -98,22 +100,76 @@ def complete_rows(
         searcher: Finds candidates; by default exactly, among all tracks.
         batch_size: Playlists decoded at a time.
     """
-    graph, state = nnx.split(model)
     table = model.scoring.table[...]
     searcher = searcher or ExactSearcher(table)
     eop = np.asarray(table[EOP], np.float32)
     log_eop_weight = math.log(controls.eop_weight) if controls.eop_weight > 0 else -math.inf
     for first in range(0, len(drawers), batch_size):
         batch = drawers[first : first + batch_size]
-        # Its size is rounded up with empty rows, and all steps have one length, so that few shapes are compiled.
-        size = 1 << (len(batch) - 1).bit_length()
-        longest = max(controls.length, *(len(drawer.tokens) for drawer in batch))
-        length = min(round_up(1 + longest), model.cfg.context_length)
-        while open_drawers := [drawer for drawer in batch if drawer.ended_by is None]:
-            rows = [np.array(drawer.tokens, np.int32) for drawer in open_drawers]
-            prompts, last = frame_prompts(rows + [np.empty(0, np.int32)] * (size - len(rows)), length)
-            hidden = np.asarray(_encode_batch(graph, state, prompts, last))[: len(rows)]  # waits for the device
-            _draw_next(open_drawers, rows, hidden, hidden @ eop + log_eop_weight, searcher, controls, len(table))
+        reader = Reader(model, len(batch), max(controls.length, *(len(drawer.tokens) for drawer in batch)))
+        while any(is_open := [drawer.ended_by is None for drawer in batch]):
+            rows = [np.array(drawer.tokens, np.int32) for drawer in batch]
+            hidden = reader.read(rows)[is_open]
+            open_drawers, open_rows = list(compress(batch, is_open)), list(compress(rows, is_open))
+            eop_logits = hidden @ eop + log_eop_weight
+            _draw_next(open_drawers, open_rows, hidden, eop_logits, searcher, controls, len(table))
+
+
+class Reader:
+    """Reads playlists that grow. A causal model reads each track once, as long as all of a playlist fits its context.
+
+    Args:
+        model: The transformer.
+        num_rows: How many playlists there are.
+        longest: Tracks of the longest once it is complete; the last one is not read.
+    """
+
+    def __init__(self, model: Transformer, num_rows: int, longest: int) -> None:
+        # Sizes are rounded up, and tracks are read one of each playlist or all at once: few shapes are compiled.
+        self._size = 1 << (num_rows - 1).bit_length()
+        self._length = min(round_up(longest), model.cfg.context_length)
+        self._model = model
+        self._cache = model.make_cache(self._size, self._length)
+        self._num_read = np.zeros(self._size, np.int32)
+        graph, state = nnx.split(model)
+        self._leaves, structure = jax.tree.flatten(state)
+        self._extend = _compile_extend(graph, structure)
+
+    def read(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the hidden state after each playlist.
+
+        Args:
+            rows: int32 ``[n_i]`` tokens of each playlist, beginning with those of the last call.
+
+        Returns:
+            float32 ``[n, D]``.
+        """
+        longest = 1 + max(map(len, rows))  # with <start>
+        if not self._model.cfg.causal or longest > self._length:
+            return encode_rows(self._model, rows, batch_size=self._size)
+        prompts, last = frame_prompts([*rows, *[np.empty(0, np.int32)] * (self._size - len(rows))], self._length)
+        count = 1 if (last - self._num_read).max() <= 0 else self._length
+        # A playlist with fewer new tracks reads its last one again.
+        positions = np.minimum(self._num_read[:, None] + np.arange(count, dtype=np.int32), last[:, None])
+        tokens = np.take_along_axis(prompts, positions, axis=1)
+        hidden, self._cache = self._extend(self._leaves, tokens, positions, self._cache)
+        self._num_read = last + 1
+        return np.asarray(hidden)[: len(rows)]  # waits for the device
+
+
+@lru_cache(maxsize=16)
+def _compile_extend(graph: nnx.GraphDef, structure: Any) -> Callable[..., Any]:
+    """Return a compiled ``Transformer.extend`` that gives the last hidden states [B, D]; it takes a state's leaves.
+
+    Taking a state apart and hashing its graph at every call would take longer than the model does.
+    """
+
+    @partial(jax.jit, donate_argnames="cache")
+    def extend(leaves: list[Array], tokens: Array, positions: Array, cache: Any) -> tuple[Array, Any]:
+        hidden, cache = nnx.merge(graph, jax.tree.unflatten(structure, leaves)).extend(tokens, positions, cache)
+        return hidden[:, -1].astype(jnp.float32), cache
+
+    return extend
 
 
 def _draw_next(

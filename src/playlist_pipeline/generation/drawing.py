@@ -126,7 +126,8 @@ class Drawer:
         best = best[np.isfinite(logits[best])]
         # A temperature that float64 cannot hold would divide by zero.
         weights = np.exp((logits[best] - logits[best[0]]) / max(self._controls.temperature, SMALLEST_TEMPERATURE))
-        return int(self._random.choice(best, p=weights / weights.sum()))
+        ends = weights.cumsum()
+        return int(best[ends[:-1].searchsorted(self._random.random() * ends[-1], side="right")])
 
     def _adjust(self, tokens: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Return the logits under penalty and diversity, -inf for tracks that may not be added."""
@@ -144,7 +145,8 @@ class Drawer:
     def _find_rejected(self, tokens: np.ndarray) -> np.ndarray:
         """Return which candidates may not be drawn; for the same candidates again, only what is new is looked up."""
         if tokens is not self._candidates:
-            self._candidates, self._is_rejected = tokens, np.isin(tokens, [*self._rejected])
+            self._candidates = tokens
+            self._is_rejected = np.fromiter((token in self._rejected for token in tokens.tolist()), bool, len(tokens))
         else:
             for token in self._newly_rejected:
                 self._is_rejected |= tokens == token

@@ -168,7 +168,7 @@ class ApproximateSearcher:
 
     def __init__(self, table: ArrayLike, partition: Partition, config: IndexConfig) -> None:
         self._exact = ExactSearcher(table)
-        self._table = np.asarray(table, np.float32)
+        self._table = np.ascontiguousarray(table, np.float32)
         self._num_candidates = config.num_candidates
         self._index, self._coarse = _fill_index(self._table[len(SPECIALS) :], partition)
         self._index.nprobe = min(config.num_probes, len(partition.centroids))
@@ -176,7 +176,7 @@ class ApproximateSearcher:
 
     def search(self, queries: np.ndarray, k: int, exclude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return scores and tokens, both ``[B, k]``; see ``Searcher``."""
-        queries, exclude = np.asarray(queries, np.float32), np.asarray(exclude, np.int32)
+        queries, exclude = np.ascontiguousarray(queries, np.float32), np.asarray(exclude, np.int32)
         scores = np.full((len(queries), k), -np.inf, np.float32)
         tokens = np.full((len(queries), k), PADDING, np.int32)
         # Each query by itself: faiss cuts a batch differently, with other candidates where its coarse scores tie.
@@ -197,16 +197,32 @@ class ApproximateSearcher:
 
         excluded = exclude[exclude != PADDING]
         num_candidates = max(self._num_candidates, 2 * k) + len(excluded)
+        nothing = np.empty(0, np.float32), np.empty(0, np.int32)
         if num_candidates > MOST_CANDIDATES:
-            return np.empty(0, np.float32), np.empty(0, np.int32)
+            return nothing
         faiss.omp_set_num_threads(1)  # of this thread alone; more would wait for each other longer than they work
         _, rows = self._index.search(query[None], num_candidates)
-        candidates = rows[0][rows[0] >= 0].astype(np.int32) + len(SPECIALS)
-        candidates = candidates[~np.isin(candidates, excluded)]
-        scores = np.vecdot(self._table[candidates], query)
-        order = np.lexsort((candidates, -scores))[:k]
+        candidates = np.sort(rows[0][rows[0] >= 0]) + len(SPECIALS)  # in the order of tokens, which ties keep
+        if not len(candidates):
+            return nothing
+        scores = self._score(query, candidates)
+        places = candidates.searchsorted(excluded)
+        scores[places[candidates.take(places, mode="clip") == excluded]] = -np.inf
+        if k < len(scores):
+            kept = scores >= np.partition(scores, -k)[-k]
+            scores, candidates = scores[kept], candidates[kept]
+        order = np.argsort(-scores, kind="stable")[:k]
         order = order[scores[order] > -np.inf]
-        return scores[order], candidates[order]
+        return scores[order], candidates[order].astype(np.int32)
+
+    def _score(self, query: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Return the inner products float32 [n] of a query [D] and the rows of some tokens, int64 [n]."""
+        from faiss import fvec_inner_products_by_idx, swig_ptr  # type: ignore[attr-defined] # noqa: PLC0415
+
+        scores = np.empty(len(candidates), np.float32)
+        pointers = map(swig_ptr, (scores, query, self._table, candidates))
+        fvec_inner_products_by_idx(*pointers, len(query), 1, len(candidates))
+        return scores
 
 
 def _fill_index(rows: np.ndarray, partition: Partition) -> tuple[Any, Any]:

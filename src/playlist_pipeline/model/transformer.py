@@ -25,6 +25,8 @@ from playlist_pipeline.corpus.vocabulary import EOP
 from playlist_pipeline.model.embedding import SideIndex, TrackEmbedding
 
 INIT_STDDEV = 0.02
+# Keys and values of the tokens that an attention has seen, each [B, T, H, K].
+KeyValueCache = tuple[jax.Array, jax.Array]
 
 
 def make_linear(
@@ -56,11 +58,23 @@ class Attention(nnx.Module):
 
     def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
         """Attend over ``x`` [B, T, D], where ``mask`` [B, 1, 1, T] holds or, if None, causally; return [B, T, D]."""
-        batch, length, width = x.shape
-        projected = self.query_key_value(x).reshape(batch, length, 3, self.num_heads, -1)  # [B, T, 3, H, K]
-        query, key, value = projected[:, :, 0], projected[:, :, 1], projected[:, :, 2]  # each [B, T, H, K]
+        query, key, value = self._project(x)
         mixed = jax.nn.dot_product_attention(query, key, value, mask=mask, is_causal=mask is None)  # [B, T, H, K]
-        return self.output(mixed.reshape(batch, length, width))  # [B, T, D]
+        return self.output(mixed.reshape(x.shape))  # [B, T, D]
+
+    def extend(self, x: jax.Array, positions: jax.Array, cache: KeyValueCache) -> tuple[jax.Array, KeyValueCache]:
+        """Attend causally from new tokens ``x`` [B, N, D] at ``positions`` [B, N]; see ``Transformer.extend``."""
+        query, key, value = self._project(x)
+        rows = jnp.arange(len(x))[:, None]
+        keys, values = cache[0].at[rows, positions].set(key), cache[1].at[rows, positions].set(value)
+        mask = jnp.arange(keys.shape[1]) <= positions[:, None, :, None]  # [B, 1, N, T]
+        mixed = jax.nn.dot_product_attention(query, keys, values, mask=mask)  # [B, N, H, K]
+        return self.output(mixed.reshape(x.shape)), (keys, values)
+
+    def _project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return queries, keys and values of ``x`` [B, T, D], each [B, T, H, K]."""
+        projected = self.query_key_value(x).reshape(*x.shape[:2], 3, self.num_heads, -1)  # [B, T, 3, H, K]
+        return projected[:, :, 0], projected[:, :, 1], projected[:, :, 2]
 
 
 class FeedForward(nnx.Module):
@@ -100,6 +114,12 @@ class Block(nnx.Module):
         x = x + open_gate(self.attention_gate, x) * attended
         transformed = self.dropout(self.feedforward(self.feedforward_norm(x)), rngs=rngs, deterministic=deterministic)
         return x + open_gate(self.feedforward_gate, x) * transformed
+
+    def extend(self, x: jax.Array, positions: jax.Array, cache: KeyValueCache) -> tuple[jax.Array, KeyValueCache]:
+        """Transform new tokens ``x`` [B, N, D] at ``positions`` [B, N]; see ``Transformer.extend``."""
+        attended, cache = self.attention.extend(self.attention_norm(x), positions, cache)
+        x = x + open_gate(self.attention_gate, x) * attended
+        return x + open_gate(self.feedforward_gate, x) * self.feedforward(self.feedforward_norm(x)), cache
 
 
 def open_gate(gate: nnx.Linear | None, x: jax.Array) -> jax.Array | float:
@@ -196,6 +216,36 @@ class Transformer(nnx.Module):
         for block in self.blocks:
             x = block(x, mask, rngs=rngs, deterministic=deterministic)
         return self.final_norm(x)  # [B, T, D]
+
+    def make_cache(self, batch_size: int, length: int) -> list[KeyValueCache]:
+        """Return an empty cache for :meth:`extend`: ``length`` tokens of ``batch_size`` playlists, for each block."""
+        num_heads = self.cfg.num_heads
+        shape, dtype = (batch_size, length, num_heads, self.cfg.embed_dim // num_heads), self.cfg.compute_dtype
+        return [(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in self.blocks]
+
+    def extend(
+        self, tokens: jax.Array, positions: jax.Array, cache: list[KeyValueCache]
+    ) -> tuple[jax.Array, list[KeyValueCache]]:
+        """Return the hidden states of new tokens of a causal model, which reads earlier ones from a cache.
+
+        Args:
+            tokens: int32 [B, N].
+            positions: int32 [B, N], the place of each in its playlist; all before it have been given, here or earlier.
+                The same token may be given again at the same place.
+            cache: From :meth:`make_cache`, or from an earlier call.
+
+        Returns:
+            Hidden states [B, N, D] in ``cfg.compute_dtype``, equal to those of :meth:`__call__` on whole playlists but
+            for rounding, and the cache with these tokens in it.
+        """
+        x = self.embedding(tokens)  # [B, N, D]
+        if self.positions is not None:
+            x = x + self.positions[...][positions]
+        x, extended = x.astype(self.cfg.compute_dtype), []
+        for block, seen in zip(self.blocks, cache, strict=True):
+            x, extended_by_block = block.extend(x, positions, seen)
+            extended.append(extended_by_block)
+        return self.final_norm(x), extended
 
 
 def list_side_tables(cfg: ModelConfig) -> list[str]:

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from threadpoolctl import ThreadpoolController
+
 from playlist_pipeline.config import Controls
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.generation.export import GeneratedPlaylist
@@ -47,6 +49,7 @@ class CompletionQueue:
         self._recommender = recommender
         self._max_batch, self._max_waiting = max_batch, max_waiting
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="completions")
+        self._blas = ThreadpoolController()
         self._waiting: deque[_Waiting] = deque()
         self._is_running = False
 
@@ -73,10 +76,13 @@ class CompletionQueue:
             return
         self._is_running = True
         completions = [completion for completion, _ in batch]
-        running = asyncio.get_running_loop().run_in_executor(
-            self._executor, complete_batch, self._recommender, completions
-        )
+        running = asyncio.get_running_loop().run_in_executor(self._executor, self._complete, completions)
         running.add_done_callback(lambda done: self._deliver(batch, done))
+
+    def _complete(self, completions: Sequence[Completion]) -> list[GeneratedPlaylist | UserError]:
+        # Where several wait, the other cores are wanted elsewhere, and BLAS's threads would keep them spinning.
+        with self._blas.limit(limits=1 if len(completions) > 1 else None, user_api="blas"):
+            return complete_batch(self._recommender, completions)
 
     def _take_batch(self) -> list[_Waiting]:
         """Take the longest waiting completion and those with the same controls; drop what nobody waits for."""
