@@ -7,10 +7,9 @@ import os
 import re
 import sqlite3
 import string
-import threading
 import unicodedata
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +31,7 @@ NEAR_TEXT_LENGTH = 120
 NEAR_WORDS = 6
 NEAR_TERMS = 10
 NEAR_COMMON = 20_000
+ROWS_KEPT = 1 << 16
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ACCENTS = re.compile(r"[\u0300-\u036f]")
 _WORD = re.compile(r"\w+")
@@ -87,8 +87,8 @@ class Database:
             UserError: It is missing, no catalog database, or one of another version.
         """
         self.path = Path(path)
-        self._lock = threading.Lock()
-        self._process = -1
+        self._rows: dict[str, TrackRow] = {}
+        self._start()
         self._query("SELECT count(*) FROM sqlite_schema")
 
     def __enter__(self) -> "Database":
@@ -99,32 +99,47 @@ class Database:
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
-        with self._lock:
-            if self._process == os.getpid():
-                self._close()
-            self._process = -1
+        _close_all(self._idle)
+
+    def _start(self) -> None:
+        """Begin without connections; each query takes one that no other has, so that threads do not wait."""
+        self._process = os.getpid()
+        self._idle: list[sqlite3.Connection] = []
+        weakref.finalize(self, _close_all, self._idle)
 
     def _query(self, sql: str, parameters: Sequence = ()) -> list[tuple]:
-        with self._lock:
-            if self._process != os.getpid():  # first use, or first use in a forked process
-                self._connection = _open(self.path)
-                self._close = weakref.finalize(self, self._connection.close)
-                self._process = os.getpid()
-            try:
-                return self._connection.execute(sql, parameters).fetchall()
-            except sqlite3.DatabaseError as error:
-                raise _unreadable(self.path, error) from None
+        if self._process != os.getpid():  # a forked process must not use those of its parent
+            self._start()
+        idle = self._idle
+        try:
+            connection = idle.pop()
+        except IndexError:
+            connection = _open(self.path)
+        try:
+            return connection.execute(sql, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(self.path, error) from None
+        finally:
+            idle.append(connection)
 
     def tracks(self, uris: Iterable[str]) -> list[TrackRow]:
         """Return the tracks with these URIs, in this order; a URI that the catalog does not have is left out."""
         wanted = [_clean(uri) for uri in uris]
-        found: dict[str, TrackRow] = {}
-        distinct = list(dict.fromkeys(wanted))
-        for start in range(0, len(distinct), 500):
-            some = distinct[start : start + 500]
+        found = {uri: self._rows.get(uri) for uri in wanted}
+        missing = [uri for uri, row in found.items() if row is None]
+        for start in range(0, len(missing), 500):
+            some = missing[start : start + 500]
             where = f"WHERE uri IN ({', '.join('?' * len(some))})"
             found.update((row[0], TrackRow(*row)) for row in self._query(_SELECT_TRACKS + where, some))
-        return [found[uri] for uri in wanted if uri in found]
+        self._keep({uri: found[uri] for uri in missing})
+        return [row for uri in wanted if (row := found[uri]) is not None]
+
+    def _keep(self, rows: Mapping[str, TrackRow | None]) -> None:
+        """Remember rows: reading one from sqlite costs a thread its turn."""
+        if len(self._rows) + len(rows) > ROWS_KEPT:
+            self._rows = {}
+        known = ((uri, row) for uri, row in rows.items() if row is not None)
+        self._rows.update(itertools.islice(known, ROWS_KEPT))
 
     def tracks_by_artist_of(self, uri: str, limit: int = 50) -> list[TrackRow]:
         """Return the tracks of the artist whom the track with this URI is by, the most frequent first."""
@@ -196,7 +211,7 @@ class Database:
         # A word in the title weighs more than one in the album, and a frequent track more than a rare one.
         sql = (
             "SELECT v.uri, v.track, v.artist, v.album, v.training_count FROM ("
-            "SELECT t.track_id, bm25(names, 4.0, 3.0, 1.0) * (1.0 + 0.2 * log1p(t.training_count)) AS score "
+            "SELECT t.track_id, bm25(names, 4.0, 3.0, 1.0) * (1.0 + 0.2 * ln(1.0 + t.training_count)) AS score "
             "FROM names n JOIN tracks t ON t.track_id = n.rowid WHERE names MATCH ? "
             "ORDER BY score, t.training_count DESC, t.uri LIMIT ?) m "
             "JOIN track_names v ON v.track_id = m.track_id ORDER BY m.score, v.training_count DESC, v.uri"
@@ -276,6 +291,19 @@ class Database:
         return DatabaseSequences(self, split, vocabulary)
 
 
+def _close_all(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
+
+
+def _provide_logarithm(connection: sqlite3.Connection) -> None:
+    """Give the database ``ln`` if it was built without mathematical functions; its own needs no Python for each row."""
+    try:
+        connection.execute("SELECT ln(1.0)")
+    except sqlite3.OperationalError:
+        connection.create_function("ln", 1, math.log, deterministic=True)
+
+
 def _open(path: Path) -> sqlite3.Connection:
     mend = "make it with `kedro run --pipeline=catalog`"
     if not path.is_file():
@@ -289,7 +317,7 @@ def _open(path: Path) -> sqlite3.Connection:
             raise UserError(f"{path}: a database, but not the catalog: {mend}")
         if version != SCHEMA_VERSION:
             raise UserError(f"{path}: schema version {version}, this version reads {SCHEMA_VERSION}: {mend}")
-        connection.create_function("log1p", 1, math.log1p, deterministic=True)
+        _provide_logarithm(connection)
         connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab (main, names, row)")
     except sqlite3.DatabaseError as error:
         connection.close()

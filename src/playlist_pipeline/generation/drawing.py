@@ -146,7 +146,8 @@ class Drawer:
         """Return which candidates may not be drawn; for the same candidates again, only what is new is looked up."""
         if tokens is not self._candidates:
             self._candidates = tokens
-            self._is_rejected = np.fromiter((token in self._rejected for token in tokens.tolist()), bool, len(tokens))
+            # For so few, quicker than np.isin.
+            self._is_rejected = np.fromiter(map(self._rejected.__contains__, tokens.tolist()), bool, len(tokens))
         else:
             for token in self._newly_rejected:
                 self._is_rejected |= tokens == token
