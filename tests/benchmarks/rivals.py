@@ -5,9 +5,9 @@
 RecTools does not go together with this project's numpy. It gets an environment of its own, made on the first run
 from rivals/requirements.txt by uv, or by venv and pip; rivals/rectools_models.py runs there, and Parquet files go to
 and fro. Each trial fits one setting within its share of --minutes, in processor time, and ranks the validation and the
-test cases. The test lists of a system's best trial on the validation part, filled with popularity like those of the
-baselines, are judged here and written to DIR/07_model_output/rival_recommendations.parquet. Finished trials are not
-repeated.
+test cases. The test lists of a system's best trial on the validation part, or of a longer training with its settings,
+filled with popularity like those of the baselines, are judged here and written to
+DIR/07_model_output/rival_recommendations.parquet. Finished trials are not repeated.
 """
 
 import argparse
@@ -262,6 +262,9 @@ def run(options: argparse.Namespace, workspace: Path) -> dict[str, Any]:
         rival = Rival(system, python, folder, cases, Popularity(vocabulary), options, seconds)
         trials = tune_system(system, SYSTEMS[system], tuning, measure=rival.measure, store=store, context=context)
         best = dataclasses.replace(SYSTEMS[system], **find_best(trials).settings)
+        if options.final_minutes:
+            rival = Rival(system, python, folder, cases, Popularity(vocabulary), options, 60 * options.final_minutes)
+            rival.measure(best)
         tables.append(rival.read_lists(best, "test"))
         found[system] = describe_search(trials, SYSTEMS[system], SEARCH_SPACE) | {
             "training": rival.read_report(best),
@@ -295,6 +298,11 @@ def main() -> int:
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument(
         "--minutes", type=float, default=60.0, help="processor time of training, over all systems and trials"
+    )
+    parser.add_argument(
+        "--final-minutes",
+        type=float,
+        help="processor time of one more training with each system's best settings, which then counts on the test part",
     )
     parser.add_argument("--trials", type=int, default=trials, help="for each system (default: as the baselines)")
     parser.add_argument("--threads", type=int, default=1)
