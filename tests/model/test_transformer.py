@@ -240,11 +240,11 @@ def test_side_information_must_be_what_the_model_asks_for():
 def test_reading_on_from_a_cache_equals_reading_all(options):
     model = _make(context_length=9, **options)
     tokens = np.random.default_rng(0).integers(3, VOCABULARY_SIZE, (3, 9)).astype(np.int32)
-    expected = model(tokens)
+    expected, extend = model(tokens), nnx.jit(Transformer.extend)
     cache = model.make_cache(3, 12)
-    for first, last in ((0, 4), (4, 5), (5, 6), (6, 9)):
+    for first, last in ((0, 4), (4, 5), (5, 9)):
         positions = np.tile(np.arange(first, last, dtype=np.int32), (3, 1))
-        hidden, cache = model.extend(tokens[:, first:last], positions, cache)
+        hidden, cache = extend(model, tokens[:, first:last], positions, cache)
         np.testing.assert_allclose(hidden, expected[:, first:last], rtol=1e-5, atol=1e-5)
 
 
