@@ -1,14 +1,14 @@
 """``ArchiveDataset``: a handle on an archive of playlist slices."""
 
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
+from playlist_pipeline.datasets.path_dataset import PathDataset
 from playlist_pipeline.mpd.archive import Archive
 
 
-class ArchiveDataset(AbstractDataset[NoReturn, Archive]):
+class ArchiveDataset(PathDataset[NoReturn, Archive]):
     """``ArchiveDataset`` loads a handle on a zip or a folder of slices; nothing is unpacked.
 
     Example usage for the YAML API:
@@ -28,16 +28,6 @@ class ArchiveDataset(AbstractDataset[NoReturn, Archive]):
     ```
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The zip file, or a folder that holds slices.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
     def load(self) -> Archive:
         """Return the handle."""
         return Archive(self._filepath)
@@ -52,6 +42,3 @@ class ArchiveDataset(AbstractDataset[NoReturn, Archive]):
 
     def _exists(self) -> bool:
         return self._filepath.exists()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -1,14 +1,14 @@
 """``ChallengeSetDataset``: playlists to be continued, in the format of the RecSys Challenge 2018."""
 
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
+from playlist_pipeline.datasets.path_dataset import PathDataset
 from playlist_pipeline.mpd.challenge import ChallengeSet, read_challenge_set
 
 
-class ChallengeSetDataset(AbstractDataset[NoReturn, ChallengeSet]):
+class ChallengeSetDataset(PathDataset[NoReturn, ChallengeSet]):
     """``ChallengeSetDataset`` loads a challenge set and checks it.
 
     Example usage for the YAML API:
@@ -28,16 +28,6 @@ class ChallengeSetDataset(AbstractDataset[NoReturn, ChallengeSet]):
     ```
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The JSON file.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
     def load(self) -> ChallengeSet:
         """Return the challenge set.
 
@@ -52,6 +42,3 @@ class ChallengeSetDataset(AbstractDataset[NoReturn, ChallengeSet]):
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -1,12 +1,13 @@
 """``CheckpointsDataset``: a handle on the folder of all training runs' checkpoints."""
 
-from pathlib import Path
 from typing import Any, NoReturn
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
+
+from playlist_pipeline.datasets.path_dataset import PathDataset
 
 
-class CheckpointsDataset(AbstractDataset[NoReturn, Any]):
+class CheckpointsDataset(PathDataset[NoReturn, Any]):
     """``CheckpointsDataset`` loads a ``CheckpointStore``, through which training saves and resumes as it goes.
 
     Example usage for the YAML API:
@@ -26,16 +27,6 @@ class CheckpointsDataset(AbstractDataset[NoReturn, Any]):
     ```
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The folder.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
     def load(self) -> Any:
         """Return the ``playlist_pipeline.training.checkpoints.CheckpointStore`` of the folder."""
         # Orbax takes seconds to import, and Kedro imports this module on every command.
@@ -53,6 +44,3 @@ class CheckpointsDataset(AbstractDataset[NoReturn, Any]):
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

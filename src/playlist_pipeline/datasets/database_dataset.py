@@ -4,14 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
-
 from playlist_pipeline.corpus.database import Database
+from playlist_pipeline.datasets.path_dataset import PathDataset
 
 DatabaseWriter = Callable[[Path], Any]
 
 
-class DatabaseDataset(AbstractDataset[DatabaseWriter, Database]):
+class DatabaseDataset(PathDataset[DatabaseWriter, Database]):
     """``DatabaseDataset`` loads a read-only handle on the sqlite catalog; it saves by calling what it is given.
 
     As with the lazy saving of ``PartitionedDataset``, a node returns a function, which is called with the path.
@@ -34,16 +33,6 @@ class DatabaseDataset(AbstractDataset[DatabaseWriter, Database]):
     ```
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The sqlite file.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
     def load(self) -> Database:
         """Return the handle.
 
@@ -59,6 +48,3 @@ class DatabaseDataset(AbstractDataset[DatabaseWriter, Database]):
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -1,12 +1,11 @@
 """``ModelDataset``: a trained model with its configuration and vocabulary."""
 
-from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
+from playlist_pipeline.datasets.path_dataset import PathDataset
 
 
-class ModelDataset(AbstractDataset[Any, Any]):
+class ModelDataset(PathDataset[Any, Any]):
     """``ModelDataset`` saves and loads a model folder: configuration, weights (safetensors) and vocabulary.
 
     Example usage for the YAML API:
@@ -25,16 +24,6 @@ class ModelDataset(AbstractDataset[Any, Any]):
     model = ModelDataset(filepath="data/06_models/model").load().model
     ```
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The folder.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     # Flax takes seconds to import, and Kedro imports this module on every command.
     def load(self) -> Any:
@@ -55,6 +44,3 @@ class ModelDataset(AbstractDataset[Any, Any]):
 
     def _exists(self) -> bool:
         return (self._filepath / "config.json").is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -1,15 +1,15 @@
 """``PartsDataset``: a handle on the slices that an unfinished extraction has read."""
 
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
+from playlist_pipeline.datasets.path_dataset import PathDataset
 from playlist_pipeline.fingerprint import code_fingerprint
 from playlist_pipeline.mpd.parts import PartStore
 
 
-class PartsDataset(AbstractDataset[NoReturn, PartStore]):
+class PartsDataset(PathDataset[NoReturn, PartStore]):
     """``PartsDataset`` loads a ``PartStore``, through which an extraction keeps slices and finds them again.
 
     Example usage for the YAML API:
@@ -29,16 +29,6 @@ class PartsDataset(AbstractDataset[NoReturn, PartStore]):
     ```
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The folder.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
     def load(self) -> PartStore:
         """Return the handle; parts that other code has read are not used."""
         return PartStore(self._filepath, code_fingerprint("playlist_pipeline.mpd.slices"))
@@ -57,6 +47,3 @@ class PartsDataset(AbstractDataset[NoReturn, PartStore]):
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

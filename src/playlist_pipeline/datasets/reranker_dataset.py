@@ -1,12 +1,11 @@
 """``RerankerDataset``: the fitted second stage."""
 
-from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
+from playlist_pipeline.datasets.path_dataset import PathDataset
 
 
-class RerankerDataset(AbstractDataset[Any, Any]):
+class RerankerDataset(PathDataset[Any, Any]):
     """``RerankerDataset`` saves and loads the folder of a second stage, see ``generation.reranking.reranker``.
 
     Example usage for the YAML API:
@@ -25,16 +24,6 @@ class RerankerDataset(AbstractDataset[Any, Any]):
     state = RerankerDataset(filepath="data/06_models/reranker").load()
     ```
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The folder.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     # Flax takes seconds to import, and Kedro imports this module on every command.
     def load(self) -> Any:
@@ -55,6 +44,3 @@ class RerankerDataset(AbstractDataset[Any, Any]):
 
     def _exists(self) -> bool:
         return (self._filepath / "config.json").is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -1,14 +1,10 @@
 """``RunManifestDataset``: a handle on the run manifest."""
 
-from pathlib import Path
-from typing import Any
-
-from kedro.io import AbstractDataset
-
+from playlist_pipeline.datasets.path_dataset import PathDataset
 from playlist_pipeline.manifest import RunManifest
 
 
-class RunManifestDataset(AbstractDataset[RunManifest, RunManifest]):
+class RunManifestDataset(PathDataset[RunManifest, RunManifest]):
     """``RunManifestDataset`` loads the manifest of a workspace, an empty one if there is none yet.
 
     Example usage for the YAML API:
@@ -28,16 +24,6 @@ class RunManifestDataset(AbstractDataset[RunManifest, RunManifest]):
     ```
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The JSON file.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
     def load(self) -> RunManifest:
         """Return the manifest."""
         return RunManifest(self._filepath)
@@ -48,6 +34,3 @@ class RunManifestDataset(AbstractDataset[RunManifest, RunManifest]):
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -1,12 +1,11 @@
 """``SearchIndexDataset``: how the tracks are searched."""
 
-from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
+from playlist_pipeline.datasets.path_dataset import PathDataset
 
 
-class SearchIndexDataset(AbstractDataset[Any, Any]):
+class SearchIndexDataset(PathDataset[Any, Any]):
     """``SearchIndexDataset`` saves and loads the folder of a search index, see ``generation.index``.
 
     Example usage for the YAML API:
@@ -25,16 +24,6 @@ class SearchIndexDataset(AbstractDataset[Any, Any]):
     index = SearchIndexDataset(filepath="data/06_models/search_index").load()
     ```
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The folder.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     # JAX takes seconds to import, and Kedro imports this module on every command.
     def load(self) -> Any:
@@ -55,6 +44,3 @@ class SearchIndexDataset(AbstractDataset[Any, Any]):
 
     def _exists(self) -> bool:
         return (self._filepath / "config.json").is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

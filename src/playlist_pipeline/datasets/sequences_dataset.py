@@ -1,14 +1,10 @@
 """``SequencesDataset``: encoded playlists in memory-mapped arrays."""
 
-from pathlib import Path
-from typing import Any
-
-from kedro.io import AbstractDataset
-
 from playlist_pipeline.corpus.sequences import SequenceStore, load_sequences, save_sequences
+from playlist_pipeline.datasets.path_dataset import PathDataset
 
 
-class SequencesDataset(AbstractDataset[SequenceStore, SequenceStore]):
+class SequencesDataset(PathDataset[SequenceStore, SequenceStore]):
     """``SequencesDataset`` saves the encoded playlists of each part as packed arrays and maps them into memory.
 
     Example usage for the YAML API:
@@ -28,16 +24,6 @@ class SequencesDataset(AbstractDataset[SequenceStore, SequenceStore]):
     ```
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The folder.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
     def load(self) -> SequenceStore:
         """Return the store; its arrays are read-only memory maps.
 
@@ -52,6 +38,3 @@ class SequencesDataset(AbstractDataset[SequenceStore, SequenceStore]):
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -1,12 +1,13 @@
 """``StudyRunsDataset``: a handle on the finished runs of the study."""
 
-from pathlib import Path
 from typing import Any, NoReturn
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
+
+from playlist_pipeline.datasets.path_dataset import PathDataset
 
 
-class StudyRunsDataset(AbstractDataset[NoReturn, Any]):
+class StudyRunsDataset(PathDataset[NoReturn, Any]):
     """``StudyRunsDataset`` loads a ``StudyStore``, through which the study keeps runs and finds them again.
 
     Example usage for the YAML API:
@@ -26,16 +27,6 @@ class StudyRunsDataset(AbstractDataset[NoReturn, Any]):
     ```
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The folder.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
     def load(self) -> Any:
         """Return the ``playlist_pipeline.evaluation.study.runs.StudyStore`` of the folder."""
         # The study stands on JAX, and Kedro imports this module on every command.
@@ -53,6 +44,3 @@ class StudyRunsDataset(AbstractDataset[NoReturn, Any]):
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -1,14 +1,12 @@
 """``SubmissionDataset``: a submission to the RecSys Challenge 2018."""
 
 from pathlib import Path
-from typing import Any
 
-from kedro.io import AbstractDataset
-
+from playlist_pipeline.datasets.path_dataset import PathDataset
 from playlist_pipeline.mpd.submission import Submission, write_submission
 
 
-class SubmissionDataset(AbstractDataset[Submission, Path]):
+class SubmissionDataset(PathDataset[Submission, Path]):
     """``SubmissionDataset`` saves a submission as ``.csv.gz``, whole or not at all, and loads the path of the file.
 
     What is verified is the file, line by line as it lies on disk, so the path is all that a node needs.
@@ -33,16 +31,6 @@ class SubmissionDataset(AbstractDataset[Submission, Path]):
     ```
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The gzipped file.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
     def load(self) -> Path:
         """Return the path, whether or not there is a file."""
         return self._filepath
@@ -53,6 +41,3 @@ class SubmissionDataset(AbstractDataset[Submission, Path]):
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

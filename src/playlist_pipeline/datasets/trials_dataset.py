@@ -1,12 +1,13 @@
 """``TrialsDataset``: a handle on the finished trials of the tuning."""
 
-from pathlib import Path
 from typing import Any, NoReturn
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
+
+from playlist_pipeline.datasets.path_dataset import PathDataset
 
 
-class TrialsDataset(AbstractDataset[NoReturn, Any]):
+class TrialsDataset(PathDataset[NoReturn, Any]):
     """``TrialsDataset`` loads a ``TrialStore``, through which tuning keeps trials and finds them again.
 
     Example usage for the YAML API:
@@ -26,16 +27,6 @@ class TrialsDataset(AbstractDataset[NoReturn, Any]):
     ```
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Make the dataset.
-
-        Args:
-            filepath: The folder.
-            metadata: Ignored by Kedro; read by plugins.
-        """
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
     def load(self) -> Any:
         """Return the ``playlist_pipeline.evaluation.tuning.TrialStore`` of the folder."""
         # Tuning stands on SciPy, and Kedro imports this module on every command.
@@ -53,6 +44,3 @@ class TrialsDataset(AbstractDataset[NoReturn, Any]):
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
