@@ -363,6 +363,19 @@ def test_one_object_serves_several_threads(named_database):
     assert all(result == named_database.search("hello") for result in results)
 
 
+def test_what_is_there_after_closing_is_read_anew(tmp_path, make_corpus):
+    path = tmp_path / "catalog.db"
+    build_database(path, *make_corpus(PLAYLISTS, PARTS, NAMES))
+    database = Database(path)
+    (row,) = database.tracks(["track:hello"])
+    assert database.tracks(["track:hello"]) == [row]
+    database.close()
+    build_database(path, *make_corpus([*PLAYLISTS, ["hello"]], [*PARTS, "train"], NAMES))
+    (changed,) = database.tracks(["track:hello"])
+    assert changed.count == row.count + 1
+    database.close()
+
+
 # --- looking up
 
 

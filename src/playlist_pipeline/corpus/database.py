@@ -98,8 +98,9 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Close the file; the next call opens it again."""
+        """Close the file; the next call opens what is then there."""
         _close_all(self._idle)
+        self._rows = {}
 
     def _start(self) -> None:
         """Begin without connections; each query takes one that no other has, so that threads do not wait."""
