@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -171,6 +173,32 @@ def replace_folder(new: Path, path: Path, old: Path) -> None:
             old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def write_folder(path: str | os.PathLike[str], *, marker: str, kind: str) -> Iterator[Path]:
+    """Give a folder to fill; at the end it takes the name ``path`` and replaces an older one, after a failure it goes.
+
+    Args:
+        path: The folder that is wanted.
+        marker: A file that every such folder has.
+        kind: What such a folder is called.
+
+    Raises:
+        UserError: ``path`` exists and has no such file.
+    """
+    target = Path(path)
+    if target.exists() and not (target / marker).is_file():
+        raise UserError(f"{target} exists and is no {kind}: move it away or choose another path")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+    shutil.rmtree(written, ignore_errors=True)
+    written.mkdir()
+    try:
+        yield written
+        replace_folder(written, target, target.with_name(f"{target.name}.old-{os.getpid()}"))
+    finally:
+        shutil.rmtree(written, ignore_errors=True)
 
 
 class SequenceStore:

@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ import safetensors.numpy
 from jax.typing import ArrayLike
 
 from playlist_pipeline.config import IndexConfig
-from playlist_pipeline.corpus.sequences import replace_folder
+from playlist_pipeline.corpus.sequences import write_folder
 from playlist_pipeline.corpus.vocabulary import SPECIALS
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.generation.search import PADDING, ExactSearcher, Searcher
@@ -249,20 +248,13 @@ def save_index(path: str | os.PathLike[str], index: SearchIndex) -> None:
     Raises:
         UserError: ``path`` exists and is no such folder.
     """
-    target = Path(path)
-    if target.exists() and not (target / CONFIG_FILE).is_file():
-        raise UserError(f"{target} exists and is no search index's folder: move it away or choose another path")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    written = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-    shutil.rmtree(written, ignore_errors=True)
-    written.mkdir()
-    content = {"format": FORMAT, "kind": "exact", "settings": index.config.to_dict()}
-    if index.partition is not None:
-        data = safetensors.numpy.save(vars(index.partition))
-        (written / ARRAYS_FILE).write_bytes(data)
-        content |= {"kind": "approximate", "table": index.table, "sha256": hashlib.sha256(data).hexdigest()}
-    (written / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    replace_folder(written, target, target.with_name(f"{target.name}.old-{os.getpid()}"))
+    with write_folder(path, marker=CONFIG_FILE, kind="search index's folder") as folder:
+        content = {"format": FORMAT, "kind": "exact", "settings": index.config.to_dict()}
+        if index.partition is not None:
+            data = safetensors.numpy.save(vars(index.partition))
+            (folder / ARRAYS_FILE).write_bytes(data)
+            content |= {"kind": "approximate", "table": index.table, "sha256": hashlib.sha256(data).hexdigest()}
+        (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def load_index(path: str | os.PathLike[str]) -> SearchIndex:

@@ -6,7 +6,6 @@ be missing if the model has no side tables.
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import safetensors.numpy
 from flax import nnx
 
 from playlist_pipeline.config import ModelConfig
-from playlist_pipeline.corpus.sequences import replace_folder
+from playlist_pipeline.corpus.sequences import write_folder
 from playlist_pipeline.corpus.side_information import SideInformation, bucket_durations
 from playlist_pipeline.corpus.vocabulary import Vocabulary
 from playlist_pipeline.errors import UserError
@@ -116,21 +115,13 @@ def save_model(path: str | os.PathLike[str], loaded: LoadedModel) -> None:
         raise ValueError(f"meta must not have the keys {sorted(clash)}")
     if len(vocabulary) != model.embedding.table.shape[0]:
         raise ValueError(f"the vocabulary has {len(vocabulary)} tokens, the model {model.embedding.table.shape[0]}")
-    target = Path(path)
-    if target.exists() and not (target / CONFIG_FILE).is_file():
-        raise UserError(f"{target} exists and is no model folder: move it away or choose another path")
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    written = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-    shutil.rmtree(written, ignore_errors=True)
-    written.mkdir()
-    arrays = {name: np.asarray(value[...]) for name, value in name_parameters(model).items()}
-    safetensors.numpy.save_file(arrays, written / WEIGHTS_FILE)
-    pq.write_table(vocabulary.to_table(), written / VOCABULARY_FILE, compression="zstd")
-    if loaded.side_information is not None:
-        pq.write_table(loaded.side_information.table, written / SIDE_FILE, compression="zstd")
-    (written / CONFIG_FILE).write_text(json.dumps(config | extra, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    replace_folder(written, target, target.with_name(f"{target.name}.old-{os.getpid()}"))
+    with write_folder(path, marker=CONFIG_FILE, kind="model folder") as folder:
+        arrays = {name: np.asarray(value[...]) for name, value in name_parameters(model).items()}
+        safetensors.numpy.save_file(arrays, folder / WEIGHTS_FILE)
+        pq.write_table(vocabulary.to_table(), folder / VOCABULARY_FILE, compression="zstd")
+        if loaded.side_information is not None:
+            pq.write_table(loaded.side_information.table, folder / SIDE_FILE, compression="zstd")
+        (folder / CONFIG_FILE).write_text(json.dumps(config | extra, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def load_model(path: str | os.PathLike[str]) -> LoadedModel:

@@ -6,7 +6,6 @@ The folder holds ``config.json``, ``arrays.safetensors`` (the network, the train
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 import safetensors.numpy
 from flax import nnx
 
-from playlist_pipeline.corpus.sequences import PackedSequences, replace_folder
+from playlist_pipeline.corpus.sequences import PackedSequences, write_folder
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.generation.reranking.features import FEATURES, describe_candidates
 from playlist_pipeline.generation.reranking.first_stage import Artists, FirstStage
@@ -138,13 +137,6 @@ def save_reranker(path: str | os.PathLike[str], state: RerankerState) -> None:
     Raises:
         UserError: ``path`` exists and is no such folder.
     """
-    target = Path(path)
-    if target.exists() and not (target / CONFIG_FILE).is_file():
-        raise UserError(f"{target} exists and is no second stage's folder: move it away or choose another path")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    written = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-    shutil.rmtree(written, ignore_errors=True)
-    written.mkdir()
     arrays = {
         "sequences.tokens": np.ascontiguousarray(state.sequences.tokens),
         "sequences.offsets": np.ascontiguousarray(state.sequences.offsets),
@@ -162,11 +154,11 @@ def save_reranker(path: str | os.PathLike[str], state: RerankerState) -> None:
         "num_candidates": state.num_candidates,
         "hidden_dim": hidden_dim,
     }
-    safetensors.numpy.save_file(arrays, written / ARRAYS_FILE)
-    texts = {"titles": list(state.titles), "artist_names": list(state.artists.names)}
-    (written / TEXTS_FILE).write_text(json.dumps(texts, ensure_ascii=False), "utf-8")
-    (written / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-    replace_folder(written, target, target.with_name(f"{target.name}.old-{os.getpid()}"))
+    with write_folder(path, marker=CONFIG_FILE, kind="second stage's folder") as folder:
+        safetensors.numpy.save_file(arrays, folder / ARRAYS_FILE)
+        texts = {"titles": list(state.titles), "artist_names": list(state.artists.names)}
+        (folder / TEXTS_FILE).write_text(json.dumps(texts, ensure_ascii=False), "utf-8")
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
 
 def load_reranker(path: str | os.PathLike[str]) -> RerankerState:
