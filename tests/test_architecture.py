@@ -12,6 +12,7 @@ import playlist_pipeline
 SOURCE = Path(playlist_pipeline.__file__).parent
 FLOORS = {
     "errors": 0,
+    "files": 0,
     "fingerprint": 0,
     "config": 0,
     "mpd": 1,

@@ -1,9 +1,8 @@
-import json
 from pathlib import Path
 
 import pytest
 
-from playlist_pipeline import fingerprint
+from playlist_pipeline import files, fingerprint
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.fingerprint import code_fingerprint, digest_of, fingerprint_of, size_of
 from playlist_pipeline.manifest import RunManifest
@@ -28,8 +27,8 @@ def test_a_write_that_fails_leaves_the_old_manifest(tmp_path, monkeypatch) -> No
     line = RunManifest(tmp_path / "manifest.json")
     line.record("a", {"code": "f1"}, tmp_path / "a")
     before = (tmp_path / "manifest.json").read_bytes()
-    monkeypatch.setattr(json, "dump", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(UserError, match="disk full"):
         line.record("b", {"code": "f2"}, tmp_path / "a")
     assert (tmp_path / "manifest.json").read_bytes() == before
 

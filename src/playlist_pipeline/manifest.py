@@ -6,7 +6,6 @@ written last, atomically, so that a killed run leaves nothing that a later run w
 
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import write_json
 from playlist_pipeline.fingerprint import PACKAGE, digest_of, fingerprint_of, size_of
 
 try:
@@ -128,14 +128,8 @@ class RunManifest:
         return stream
 
     def save(self) -> None:
-        """Replace the file atomically."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(self.path.name + ".tmp")
-        with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(self.to_dict(), stream, indent=2, ensure_ascii=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(self.path)
+        """Replace the file, whole or not at all."""
+        write_json(self.path, self.to_dict())
 
 
 def describe_environment(project_path: Path) -> dict[str, Any]:

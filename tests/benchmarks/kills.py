@@ -23,7 +23,7 @@ from playlist_pipeline.fingerprint import digest_of, files_of
 
 PROJECT = Path(__file__).parents[2]
 LAYERS = ("02_intermediate", "03_primary", "04_feature", "05_model_input")
-UNFINISHED = (".tmp", ".building")
+UNFINISHED = ".tmp"
 Stop = Callable[[int, float], bool]
 
 
@@ -38,7 +38,7 @@ def _find_unfinished(workspace: Path) -> set[Path]:
     """Return the files that are being written, or were when the run was killed."""
     found = set()
     for folder, folders, files in os.walk(workspace):
-        found |= {Path(folder) / name for name in (*folders, *files) if any(end in name for end in UNFINISHED)}
+        found |= {Path(folder) / name for name in (*folders, *files) if UNFINISHED in name}
     return found
 
 

@@ -2,9 +2,7 @@
 
 import importlib.resources
 import logging
-import os
 import re
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from playlist_pipeline.corpus.btree import SortedTree
 from playlist_pipeline.corpus.database import APPLICATION_ID, SCHEMA_VERSION, fold_name
 from playlist_pipeline.corpus.vocabulary import count_training_tracks
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +77,6 @@ def build_database(
     columns = _take_memberships(memberships)
     _check_same_playlists(playlists, splits)
     training_counts = count_training_tracks(memberships, tracks.num_rows, splits)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_name(path.name + ".building")
-    _remove(building)
     tables = {
         "artists": artists.append_column("name_key", _fold_names(artists["name"])),
         "albums": albums,
@@ -90,22 +86,12 @@ def build_database(
         "playlists": playlists,
         "splits": splits.drop_columns("pid"),
     }
-    try:
-        building.mkdir()
-        _fill(building / "catalog.db", tables, columns)
-        os.replace(building / "catalog.db", path)
-    except (sqlite3.OperationalError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: cannot be written ({reason}): make room, or choose another place") from None
-    finally:
-        _remove(building)
+    with write_file(path) as written:
+        try:
+            _fill(written, tables, columns)
+        except sqlite3.OperationalError as error:
+            raise UserError(f"{path} cannot be written ({error}): make room, or choose another place") from None
     return {name: table.num_rows for name, table in tables.items()} | {"memberships": memberships.num_rows}
-
-
-def _remove(path: Path) -> None:
-    if path.is_file():
-        path.unlink()
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def _check_same_playlists(playlists: pa.Table, splits: pa.Table) -> None:

@@ -2,10 +2,7 @@
 
 import json
 import logging
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +12,7 @@ import pyarrow as pa
 from playlist_pipeline.corpus.split import SPLITS, index_splits
 from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary, iter_memberships
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import write_folder, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -129,9 +127,6 @@ def save_sequences(
 ) -> dict[str, dict[str, int]]:
     """Write sequences as a folder that ``load_sequences`` maps into memory.
 
-    The folder is written beside ``path`` and renamed at the end; one that was there before is moved aside first and
-    put back if the renaming fails.
-
     Args:
         path: The folder.
         sequences: One entry for each of ``SPLITS``.
@@ -140,65 +135,18 @@ def save_sequences(
     Returns:
         For each part the numbers of ``playlists``, ``tokens`` and ``unk`` tokens, as written to ``meta.json`` too.
     """
-    path = Path(path)
-    building, old = path.with_name(path.name + ".building"), path.with_name(path.name + ".old")
-    shutil.rmtree(building, ignore_errors=True)
     counts = {}
-    try:
+    with write_folder(path, marker=META_NAME, kind="folder of sequences") as folder:
         for name in SPLITS:
             part = sequences[name]
-            (building / name).mkdir(parents=True)
+            (folder / name).mkdir()
             for array_name, dtype in ARRAY_TYPES.items():
                 array = np.ascontiguousarray(getattr(part, array_name), dtype)
-                np.save(building / name / f"{array_name}.npy", array, allow_pickle=False)
+                np.save(folder / name / f"{array_name}.npy", array, allow_pickle=False)
             counts[name] = {"playlists": len(part), "tokens": len(part.tokens), "unk": int((part.tokens == UNK).sum())}
         meta = {"format_version": FORMAT_VERSION, "vocabulary_fingerprint": vocabulary_fingerprint, "parts": counts}
-        (building / META_NAME).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-        replace_folder(building, path, old)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
+        write_json(folder / META_NAME, meta)
     return counts
-
-
-def replace_folder(new: Path, path: Path, old: Path) -> None:
-    """Rename ``new`` to ``path``; what was there steps aside to ``old`` first, and comes back if the renaming fails."""
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        path.rename(old)
-    try:
-        new.rename(path)
-    except BaseException:
-        if old.exists():
-            old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def write_folder(path: str | os.PathLike[str], *, marker: str, kind: str) -> Iterator[Path]:
-    """Give a folder to fill; at the end it takes the name ``path`` and replaces an older one, after a failure it goes.
-
-    Args:
-        path: The folder that is wanted.
-        marker: A file that every such folder has.
-        kind: What such a folder is called.
-
-    Raises:
-        UserError: ``path`` exists and has no such file.
-    """
-    target = Path(path)
-    if target.exists() and not (target / marker).is_file():
-        raise UserError(f"{target} exists and is no {kind}: move it away or choose another path")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    written = target.with_name(f"{target.name}.tmp-{os.getpid()}")
-    shutil.rmtree(written, ignore_errors=True)
-    written.mkdir()
-    try:
-        yield written
-        replace_folder(written, target, target.with_name(f"{target.name}.old-{os.getpid()}"))
-    finally:
-        shutil.rmtree(written, ignore_errors=True)
 
 
 class SequenceStore:

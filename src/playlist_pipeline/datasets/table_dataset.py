@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from kedro.io import AbstractDataset
 
+from playlist_pipeline.files import write_file
+
 
 class TableDataset(AbstractDataset[pa.Table, pa.Table]):
     """``TableDataset`` saves a ``pyarrow.Table`` as Parquet, whole or not at all, and loads it again.
@@ -57,10 +59,8 @@ class TableDataset(AbstractDataset[pa.Table, pa.Table]):
 
     def save(self, data: pa.Table) -> None:
         """Write the table beside the file and move it into its place."""
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._filepath.with_name(self._filepath.name + ".tmp")
-        pq.write_table(data, temporary, **self._save_args)
-        temporary.replace(self._filepath)
+        with write_file(self._filepath) as written:
+            pq.write_table(data, written, **self._save_args)
 
     def _exists(self) -> bool:
         return self._filepath.is_file()

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from playlist_pipeline.files import write_json
+
 Result = TypeVar("Result")
 
 
@@ -29,7 +31,4 @@ class ResultStore(Generic[Result]):
 
     def save(self, key: str, result: Any) -> None:
         """Write a result, whole or not at all."""
-        self._path.mkdir(parents=True, exist_ok=True)
-        temporary = self._path / f"{key}.json.tmp"
-        temporary.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
-        temporary.replace(self._path / f"{key}.json")
+        write_json(self._path / f"{key}.json", dataclasses.asdict(result))

@@ -25,9 +25,9 @@ import safetensors.numpy
 from jax.typing import ArrayLike
 
 from playlist_pipeline.config import IndexConfig
-from playlist_pipeline.corpus.sequences import write_folder
 from playlist_pipeline.corpus.vocabulary import SPECIALS
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import write_folder
 from playlist_pipeline.generation.search import PADDING, ExactSearcher, Searcher
 
 logger = logging.getLogger(__name__)

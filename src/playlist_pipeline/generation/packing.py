@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import write_folder
 from playlist_pipeline.generation.recommender import (
     DATABASE_FILE,
     INDEX_FOLDER,
@@ -12,6 +13,7 @@ from playlist_pipeline.generation.recommender import (
     RERANKER_FOLDER,
     Recommender,
 )
+from playlist_pipeline.model.weights import CONFIG_FILE
 
 
 def pack_model(workspace: str | os.PathLike[str], target: str | os.PathLike[str]) -> int:
@@ -33,16 +35,11 @@ def pack_model(workspace: str | os.PathLike[str], target: str | os.PathLike[str]
     if folder.exists():
         raise UserError(f"{folder} exists: choose another folder, or move it away")
     Recommender.load(source)
-    written = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
-    shutil.rmtree(written, ignore_errors=True)
-    try:
+    with write_folder(folder, marker=str(MODEL_FOLDER / CONFIG_FILE), kind="packed model") as written:
         for part in (MODEL_FOLDER, RERANKER_FOLDER, INDEX_FOLDER, DATABASE_FILE):
             if (source / part).is_dir():
                 shutil.copytree(source / part, written / part)
             elif (source / part).is_file():
                 (written / part).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / part, written / part)
-        written.replace(folder)
-    finally:
-        shutil.rmtree(written, ignore_errors=True)
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -20,10 +20,10 @@ import safetensors.numpy
 from flax import nnx
 
 from playlist_pipeline.config import ModelConfig
-from playlist_pipeline.corpus.sequences import write_folder
 from playlist_pipeline.corpus.side_information import SideInformation, bucket_durations
 from playlist_pipeline.corpus.vocabulary import Vocabulary
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import write_folder
 from playlist_pipeline.model.embedding import index_side_tables
 from playlist_pipeline.model.transformer import Transformer, list_side_tables
 

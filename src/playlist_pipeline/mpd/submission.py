@@ -18,6 +18,7 @@ from pathlib import Path
 
 from playlist_pipeline.config import CHALLENGE_TRACKS
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import write_file
 from playlist_pipeline.mpd.challenge import ChallengeSet
 from playlist_pipeline.mpd.fields import quote_value
 from playlist_pipeline.mpd.schema import TRACK_URI
@@ -110,18 +111,15 @@ def write_submission(path: str | Path, submission: Submission) -> None:
         path: The file, ``.csv.gz``; missing folders are made.
         submission: Written as it is; :func:`verify_submission` checks the file.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
     with (
-        temporary.open("wb") as file,
+        write_file(path) as written,
+        written.open("wb") as file,
         # Without name and time, which the header would carry.
         gzip.GzipFile(filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=file, mtime=0) as stream,
     ):
         stream.write(f"{TEAM_INFO},{submission.team},{submission.track},{submission.mail}\n".encode())
         for pid, uris in submission.lists.items():
             stream.write(f"{pid},{','.join(uris)}\n".encode())
-    temporary.replace(path)
 
 
 def verify_submission(path: str | Path, challenge_set: ChallengeSet) -> None:

@@ -43,6 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import write_file
 from playlist_pipeline.mpd import synthetic_words as words
 
 logger = logging.getLogger(__name__)
@@ -1189,14 +1190,8 @@ def write_archive(path: str | os.PathLike[str], config: SyntheticConfig, *, work
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     _check_room(target, config)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            report = _write_members(file, config, workers)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return report
+    with write_file(target) as written, written.open("wb") as file:
+        return _write_members(file, config, workers)
 
 
 def _write_members(file: BinaryIO, config: SyntheticConfig, workers: int) -> SyntheticReport:

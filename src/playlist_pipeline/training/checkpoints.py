@@ -17,6 +17,7 @@ from orbax.checkpoint import v1 as ocp
 
 from playlist_pipeline.config import ModelConfig, TrainConfig
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import write_json
 from playlist_pipeline.fingerprint import code_fingerprint, fingerprint_of
 from playlist_pipeline.training.devices import is_first_process, wait_for_all
 from playlist_pipeline.training.state import TrainState
@@ -62,17 +63,6 @@ def describe_training(
 def fingerprint_training(description: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a description, as hexadecimal text."""
     return fingerprint_of(description)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that the file appears whole or not at all."""
-    written = path.with_name(path.name + ".tmp")
-    with written.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(written, path)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

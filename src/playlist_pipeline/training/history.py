@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from playlist_pipeline.files import write_file
+
 
 class HistoryRow(NamedTuple):
     """What is known of one step.
@@ -42,10 +44,8 @@ class History:
     def __init__(self, path: Path, *, last_step: int) -> None:
         """Open the file and drop rows after ``last_step``, the step that training goes on from."""
         kept = [row for row in _read_rows(path) if int(row[0]) <= last_step]
-        written = path.with_name(path.name + ".tmp")
-        with written.open("w", newline="", encoding="utf-8") as file:
+        with write_file(path) as written, written.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([HistoryRow._fields, *kept])
-        os.replace(written, path)
         self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
 

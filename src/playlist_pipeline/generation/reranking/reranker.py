@@ -17,8 +17,9 @@ import numpy as np
 import safetensors.numpy
 from flax import nnx
 
-from playlist_pipeline.corpus.sequences import PackedSequences, write_folder
+from playlist_pipeline.corpus.sequences import PackedSequences
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import write_folder
 from playlist_pipeline.generation.reranking.features import FEATURES, describe_candidates
 from playlist_pipeline.generation.reranking.first_stage import Artists, FirstStage
 from playlist_pipeline.generation.reranking.network import RankingNetwork
