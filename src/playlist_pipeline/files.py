@@ -129,14 +129,24 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def _explain_failures(target: Path) -> Iterator[None]:
-    """Turn what the file system refuses into a line about ``target``; not all libraries say it by an OSError."""
+    """Turn what the file system refuses into a line about ``target``."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        full = os.strerror(errno.ENOSPC)
-        if not isinstance(error, OSError) and full not in str(error):
+        reason = find_full_disk(error) or (
+            getattr(error, "strerror", None) or error if isinstance(error, OSError) else ""
+        )
+        if not reason:
             raise
-        reason = full if full in str(error) else getattr(error, "strerror", None) or error
         raise UserError(f"{target} cannot be written ({reason}): make room, or choose another place") from error
+
+
+def find_full_disk(error: BaseException) -> str | None:
+    """Return the system's words if an error, or one behind it, says that the disk is full; not all are an OSError."""
+    words = os.strerror(errno.ENOSPC)
+    link: BaseException | None = error
+    while link is not None and words not in str(link):
+        link = link.__cause__ or link.__context__
+    return words if link is not None else None

@@ -4,7 +4,8 @@ import ast
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,21 @@ def digest_of(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     return fingerprint_of({file.relative_to(path).as_posix(): digest_of(file) for file in files_of(path)})
+
+
+def name_differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Name the values in which two nested descriptions differ, such as ``train.seed is 4, was 3``.
+
+    Fingerprints, and what only one of the two has, are named without their values.
+    """
+    found = []
+    for key in sorted(before.keys() | now.keys()):
+        name, old, new = f"{prefix}{key}", before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += name_differences(old, new, f"{name}.")
+        elif key not in before or key not in now:
+            found.append(f"{name} is {'new' if key in now else 'gone'}")
+        elif old != new:
+            is_fingerprint = isinstance(new, str) and re.fullmatch("[0-9a-f]{64}", new)
+            found.append(f"{name} has changed" if is_fingerprint else f"{name} is {new!r}, was {old!r}")
+    return found

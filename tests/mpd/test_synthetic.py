@@ -252,7 +252,7 @@ def test_failure_leaves_the_old_archive(tmp_path, monkeypatch):
         raise OSError("disk")
 
     monkeypatch.setattr(synthetic, "make_slice", fail)
-    with pytest.raises(OSError, match="disk"):
+    with pytest.raises(UserError, match=r"archive.zip cannot be written \(disk\)"):
         write_archive(path, TINY)
     assert [(found.name, found.read_bytes()) for found in tmp_path.iterdir()] == [("archive.zip", b"old")]
 

@@ -1,6 +1,7 @@
 """Whole trainings: interrupted and not, finished, stopped by signals, with other parameters beside it."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -9,9 +10,11 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
+from orbax.checkpoint import v1 as ocp
 from train_script import StopAfter
 
 from playlist_pipeline import fingerprint
@@ -107,11 +110,9 @@ def test_what_lies_in_the_folder(whole):
     assert next(path.name for path in (folder / "tensorboard").iterdir()).startswith("events.out.tfevents")
 
 
-def test_four_steps_and_two_in_another_process_equal_six(
-    whole, train, tmp_path, make_playlists, vocabulary, model_config, make_train_config
+def test_killed_inside_a_checkpoint_in_another_process_equals_six(
+    whole, train, tmp_path, caplog, make_playlists, vocabulary, model_config, make_train_config
 ):
-    with pytest.raises(TrainingInterrupted, match=r"stopped at step 4 of 6 .* run the same command again to resume"):
-        train(tmp_path, stop_after=4)
     given = {
         "training": [playlist.tolist() for playlist in make_playlists(11)],
         "validation": [playlist.tolist() for playlist in make_playlists(5, seed=1)],
@@ -120,11 +121,17 @@ def test_four_steps_and_two_in_another_process_equal_six(
         "model": model_config.to_dict(),
         "train": make_train_config().to_dict(),
         "root": str(tmp_path),
+        "kill_in_checkpoint": 4,
     }
     command = [sys.executable, "-W", "error", str(Path(__file__).with_name("train_script.py"))]
     done = subprocess.run(command, input=json.dumps(given), text=True, capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    _assert_equal(train(tmp_path), whole[0])
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    with caplog.at_level("INFO", logger="playlist_pipeline"):
+        _assert_equal(train(tmp_path), whole[0])
+    folder = _run_folder(tmp_path)
+    broken = f"checkpoint {folder / 'steps' / '4'} is not whole (the run before ended before all of it was on disk)"
+    assert f"{broken}: moved to {folder / 'damaged' / '4-0'} and not used" in caplog.messages
+    assert f"training {folder.name} resumes after step 2 of 6, its newest whole checkpoint" in caplog.messages
 
 
 def test_a_training_that_is_ended_early_is_finished_with_the_weights_of_its_last_step(train, tmp_path):
@@ -219,17 +226,104 @@ def test_finishing_touches_are_made_up_after_a_kill_at_the_very_end(whole, train
     _assert_equal(train(root), whole[0])
 
 
-def test_a_checkpoint_that_is_not_whole_is_not_used(whole, train, tmp_path, caplog):
+def _truncate(folder, step):
+    largest = max((folder / "steps" / step).rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
+    largest.write_bytes(largest.read_bytes()[:-10])
+    return f"has {largest.stat().st_size} bytes instead of {largest.stat().st_size + 10}"
+
+
+def _remove_file(folder, step):
+    (folder / "steps" / step / "model" / "_METADATA").unlink()
+    return "model/_METADATA is missing"
+
+
+def _alter(folder, step):
+    path = folder / "steps" / step / "model" / "_METADATA"
+    path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
+    return "model/_METADATA has another SHA-256"
+
+
+def _cut_digests(folder, step):
+    marker = folder / "whole" / f"{step}.json"
+    marker.write_bytes(marker.read_bytes()[:-10])
+    return "its digests cannot be read"
+
+
+@pytest.mark.parametrize("damage", [_truncate, _remove_file, _alter, _cut_digests])
+def test_a_checkpoint_that_is_not_whole_is_not_used(damage, whole, train, tmp_path, caplog):
     root = Path(shutil.copytree(whole[1], tmp_path / "copy"))
     folder = _run_folder(root)
     (folder / "finished.json").unlink()
-    largest = max((folder / "steps" / "6").rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
-    largest.write_bytes(largest.read_bytes()[:-10])
-    (folder / "steps" / "8" / "model").mkdir(parents=True)
-    (folder / "steps" / "10.orbax-checkpoint-tmp" / "model").mkdir(parents=True)
+    reason = damage(folder, "6")
+    (folder / "steps" / "8.orbax-checkpoint-tmp" / "model").mkdir(parents=True)
+    (folder / "steps" / "2" / "model").mkdir(parents=True)  # its removal had begun
+    with caplog.at_level("INFO", logger="playlist_pipeline"):
+        _assert_equal(train(root), whole[0])
+    assert [path.name for path in (folder / "damaged").iterdir()] == ["6-0"]
+    assert sorted(path.name for path in (folder / "steps").iterdir()) == ["4", "6"]
+    assert sorted(path.name for path in (folder / "whole").iterdir()) == ["4.json", "6.json"]
+    messages = [message for message in caplog.messages if "is damaged and not used" not in message]
+    assert messages[0].endswith("8.orbax-checkpoint-tmp was being written when the run before ended: removed")
+    assert "steps/6 is not whole (" in messages[1]
+    assert reason in messages[1]
+    assert "resumes after step 4 of 6" in messages[2]
+
+
+def test_without_a_whole_checkpoint_training_begins_anew(whole, train, tmp_path):
+    root = Path(shutil.copytree(whole[1], tmp_path / "copy"))
+    shutil.rmtree(_run_folder(root) / "whole")
     _assert_equal(train(root), whole[0])
-    assert sorted(path.name.split("-")[0] for path in (folder / "broken").iterdir()) == ["6", "8"]
-    assert sum("is not whole" in record.getMessage() for record in caplog.records) == 2
+    assert sorted(path.name for path in (_run_folder(root) / "damaged").iterdir()) == ["4-1", "6-0"]
+
+
+def test_a_kill_while_an_old_checkpoint_is_removed_loses_none(whole, train, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    monkeypatch.setattr(ocp.training.Checkpointer, "delete", kill)
+    with pytest.raises(Killed):
+        train(tmp_path, keep_checkpoints=1)
+    assert sorted(path.name for path in (_run_folder(tmp_path) / "steps").iterdir()) == ["2", "4"]
+    monkeypatch.undo()
+    _assert_equal(train(tmp_path, keep_checkpoints=1), whole[0])
+    assert [path.name for path in (_run_folder(tmp_path) / "steps").iterdir()] == ["6"]
+    assert not (_run_folder(tmp_path) / "damaged").exists()
+
+
+def test_a_full_disk_in_a_checkpoint_is_one_line_and_leaves_the_one_before(whole, train, tmp_path, monkeypatch):
+    save = ocp.training.Checkpointer.save_checkpointables
+
+    def fill_disk(checkpointer, step, content):
+        if step == 4:
+            (checkpointer.directory / "4.orbax-checkpoint-tmp").mkdir()
+            raise ValueError("RESOURCE_EXHAUSTED: Failed to write 9 bytes to file 12: No space left on device")
+        return save(checkpointer, step, content)
+
+    monkeypatch.setattr(ocp.training.Checkpointer, "save_checkpointables", fill_disk)
+    with pytest.raises(UserError) as caught:
+        train(tmp_path)
+    folder = _run_folder(tmp_path)
+    assert str(caught.value) == (
+        f"{folder} cannot be written (No space left on device): make room and run the same command again; "
+        "training goes on after step 2"
+    )
+    assert [path.name for path in (folder / "steps").iterdir()] == ["2"]
+    monkeypatch.undo()
+    _assert_equal(train(tmp_path), whole[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("config.json", b"\xff"), ("seconds.json", b"[1]"), ("finished.json", b"[" * 100_000)]
+)
+def test_damaged_notes_of_a_training_are_made_anew(name, content, whole, train, tmp_path, caplog):
+    root = Path(shutil.copytree(whole[1], tmp_path / "copy"))
+    (_run_folder(root) / name).write_bytes(content)
+    shutil.rmtree(_run_folder(root) / "steps" / "6")
+    _assert_equal(train(root), whole[0])
+    assert f"{_run_folder(root) / name} is damaged and not used" in caplog.messages
 
 
 @pytest.mark.parametrize("gone", ["6", ""])
@@ -240,10 +334,15 @@ def test_a_finished_training_whose_last_checkpoint_is_gone_is_trained_again(gone
     assert any("was finished, but its last checkpoint is gone" in message for message in caplog.messages)
 
 
-def test_other_parameters_start_afresh_beside_it(whole, train, tmp_path):
+def test_other_parameters_start_afresh_beside_it(whole, train, tmp_path, caplog):
     root = Path(shutil.copytree(whole[1], tmp_path / "copy"))
+    former = _run_folder(root).name
     other = train(root, seed=4, max_steps=1)
     assert len(other.history) == 1
+    assert caplog.messages[0].endswith(
+        f" is new and begins at step 0; from {former}, which stays, it differs in: "
+        "train.max_steps is 1, was None; train.seed is 4, was 3"
+    )
     assert len(list(root.iterdir())) == 2
     _assert_equal(train(root), whole[0])
 
@@ -277,6 +376,19 @@ def test_the_training_fingerprint_covers_the_code_behind_weights_and_batches(mon
     fingerprint.code_fingerprint.__wrapped__("playlist_pipeline.training.step")
     rooms = ("corpus.factorize", "corpus.side_information", "model.transformer", "model.losses", "training.state")
     assert {f"playlist_pipeline.{name}" for name in (*rooms, "training.data", "training.optimizer")} <= set(seen)
+
+
+def test_a_training_that_goes_on_with_other_versions_says_so(whole, train, tmp_path, caplog):
+    root = Path(shutil.copytree(whole[1], tmp_path / "copy"))
+    path = _run_folder(root) / "config.json"
+    content = json.loads(path.read_text())
+    content["place"] |= {"jax": "0.1", "cores": 1000}
+    path.write_text(json.dumps(content))
+    for _ in range(2):
+        train(root)
+    told = [message for message in caplog.messages if "goes on elsewhere" in message]
+    assert len(told) == 1
+    assert told[0].endswith(f"cores is {os.cpu_count()}, was 1000; jax is '{jax.__version__}', was '0.1'")
 
 
 def test_changed_data_make_another_training(train, tmp_path, make_playlists):

@@ -1,14 +1,19 @@
 """Checkpoints: one folder for each training fingerprint, so that trainings never mix.
 
-A run's folder holds ``config.json`` (what the fingerprint stands for), ``steps/<step>`` (Orbax), ``whole/<step>.json``
-(the files of that checkpoint and their sizes), ``seconds.json`` (time spent up to each checkpoint), ``history.csv``,
-``tensorboard/`` and, at the end, ``finished.json``.
+A run's folder holds ``config.json`` (what the fingerprint stands for, and where the training runs), ``steps/<step>``
+(Orbax), ``whole/<step>.json`` (the files of that checkpoint with sizes and SHA-256), ``seconds.json`` (time spent up to
+each checkpoint), ``history.csv``, ``tensorboard/`` and, at the end, ``finished.json``.
+
+A checkpoint is whole once its file in ``whole`` is on disk, and as long as its own files are as that one says. Older
+checkpoints are removed only then.
 """
 
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +21,17 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from playlist_pipeline.config import ModelConfig, TrainConfig
+from playlist_pipeline.digests import find_damage, list_digests
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.files import write_json
-from playlist_pipeline.fingerprint import code_fingerprint, fingerprint_of
+from playlist_pipeline.fingerprint import code_fingerprint, fingerprint_of, name_differences
 from playlist_pipeline.training.devices import is_first_process, wait_for_all
 from playlist_pipeline.training.state import TrainState
 
 logger = logging.getLogger(__name__)
 
 SECONDS_FILE = "seconds.json"
+LIBRARIES = ("numpy", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain")
 # These fields of TrainConfig change when checkpoints are written, not what is trained.
 _NOT_IN_FINGERPRINT = ("checkpoint_every", "keep_checkpoints")
 
@@ -66,7 +73,23 @@ def fingerprint_training(description: Mapping[str, Any]) -> str:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text("utf-8")) if path.is_file() else None
+    """Return what a file holds, None if it is missing, or holds something else than a JSON object."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        logger.warning("%s is damaged and not used", path)
+        return None
+    return content
+
+
+def _describe_place() -> dict[str, Any]:
+    """Return what else a training's last bits depend on: versions of libraries, and devices."""
+    versions = {name: version(name) for name in LIBRARIES}
+    return versions | {"devices": f"{jax.device_count()} {jax.devices()[0].device_kind}", "cores": os.cpu_count()}
 
 
 class CheckpointStore:
@@ -96,9 +119,34 @@ class CheckpointStore:
                 (folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: checkpoints cannot be kept here ({error}): choose another folder") from error
-        if is_first_process() and not (folder / "config.json").is_file():
-            write_json(folder / "config.json", description)
+        if is_first_process():
+            self._describe_run(folder, description)
         return TrainingRun(folder, keep_checkpoints=keep_checkpoints)
+
+    def _describe_run(self, folder: Path, description: Mapping[str, Any]) -> None:
+        """Write ``config.json``; say what differs from the run before, or from where this one began."""
+        content, before = {**description, "place": _describe_place()}, _read_json(folder / "config.json")
+        if before is None:
+            others = [path for path in self.root.glob("*/config.json") if path.parent != folder]
+            if others:
+                newest = max(others, key=lambda path: path.stat().st_mtime_ns)
+                differences = name_differences(_read_json(newest) or {}, content)
+                reason = "; ".join(differences) or "nothing that it says of itself"
+                logger.warning(
+                    "training %s is new and begins at step 0; from %s, which stays, it differs in: %s",
+                    folder.name,
+                    newest.parent.name,
+                    reason,
+                )
+        elif differences := name_differences(before.get("place", {}), content["place"]):
+            logger.warning(
+                "training %s goes on elsewhere than it began, its last bits may differ: %s",
+                folder.name,
+                "; ".join(differences),
+            )
+        else:
+            return
+        write_json(folder / "config.json", content)
 
 
 class TrainingRun:
@@ -110,21 +158,25 @@ class TrainingRun:
 
     def __init__(self, folder: Path, *, keep_checkpoints: int) -> None:
         self.folder = folder
+        self._keep_checkpoints = keep_checkpoints
         if is_first_process():
-            self._set_broken_aside()
-        wait_for_all("broken checkpoints set aside")
+            self._clear()
+        wait_for_all("damaged checkpoints set aside")
         self._checkpointer = ocp.training.Checkpointer(
             folder / "steps",
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep_checkpoints),
-            cleanup_tmp_directories=True,
+            preservation_policy=ocp.training.preservation_policies.PreserveAll(),
         )
 
     def __enter__(self) -> "TrainingRun":
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._checkpointer.close()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            self._checkpointer.close()
+        except Exception:
+            if error is None:  # otherwise it is the same one: Orbax tells of a failed save twice
+                raise
 
     @property
     def history_path(self) -> Path:
@@ -147,7 +199,7 @@ class TrainingRun:
         return (_read_json(self.folder / SECONDS_FILE) or {}).get(str(step), 0.0)
 
     def save(self, state: TrainState, batches: Any, *, seconds: float) -> None:
-        """Write a checkpoint and wait until it is on disk.
+        """Write a checkpoint, wait until it is on disk, and remove those that are too old then.
 
         Args:
             state: Model, optimizer, base key and step.
@@ -155,14 +207,20 @@ class TrainingRun:
             seconds: Spent on all steps so far.
         """
         step = int(state.step)
-        self._checkpointer.save_checkpointables(step, _to_checkpointables(state) | {"data": batches.get_state()})
-        if not is_first_process():
-            return
-        write_json(self.folder / SECONDS_FILE, (_read_json(self.folder / SECONDS_FILE) or {}) | {str(step): seconds})
-        write_json(self._marker(step), _list_sizes(self._step_folder(step)))
-        for marker in (self.folder / "whole").glob("*.json"):
-            if not self._step_folder(int(marker.stem)).exists():
-                marker.unlink()
+        try:
+            self._checkpointer.save_checkpointables(step, _to_checkpointables(state) | {"data": batches.get_state()})
+        except Exception:
+            self._remove_unfinished()  # the room is wanted
+            raise
+        if is_first_process():
+            until = _read_json(self.folder / SECONDS_FILE) or {}
+            write_json(self.folder / SECONDS_FILE, until | {str(step): seconds})
+            write_json(self._marker(step), list_digests(self._step_folder(step)))
+        wait_for_all(f"checkpoint {step} is whole")
+        for checkpoint in self._checkpointer.checkpoints[: -self._keep_checkpoints]:
+            if is_first_process():
+                self._marker(checkpoint.step).unlink(missing_ok=True)
+            self._checkpointer.delete(checkpoint.step)
 
     def restore(self, state: TrainState, batches: Any) -> TrainState | None:
         """Return the newest checkpoint's state and set the iterator to its position; None without a checkpoint.
@@ -198,19 +256,45 @@ class TrainingRun:
     def _marker(self, step: int) -> Path:
         return self.folder / "whole" / f"{step}.json"
 
-    def _is_whole(self, step: int) -> bool:
-        marker = self._marker(step)
-        return marker.is_file() and json.loads(marker.read_text("utf-8")) == _list_sizes(self._step_folder(step))
+    def _clear(self) -> None:
+        """Leave whole checkpoints alone in Orbax's sight, which takes any folder with a number for one.
 
-    def _set_broken_aside(self) -> None:
-        """Move checkpoints that are not whole out of Orbax's sight, which takes any folder with a number for one."""
-        for folder in (self.folder / "steps").iterdir():
-            if folder.name.isdecimal() and not self._is_whole(int(folder.name)):
-                broken = self.folder / "broken"
-                broken.mkdir(exist_ok=True)
-                aside = broken / f"{folder.name}-{len(list(broken.iterdir()))}"
-                folder.rename(aside)
-                logger.warning("checkpoint %s is not whole: moved to %s and not used", folder, aside)
+        What a run had begun to write or to remove when it was killed goes. Newer checkpoints than the newest whole one
+        are moved aside; older ones are not looked into.
+        """
+        for folder in self._remove_unfinished():
+            logger.warning("checkpoint %s was being written when the run before ended: removed", folder)
+        steps = sorted(
+            (int(path.name) for path in (self.folder / "steps").iterdir() if path.name.isdecimal()), reverse=True
+        )
+        newest = next((step for step in steps if self._is_whole(step)), None)
+        for step in steps:
+            if newest is not None and step < newest and not self._marker(step).exists():
+                shutil.rmtree(self._step_folder(step))
+        for marker in (self.folder / "whole").glob("*.json"):
+            if not self._step_folder(int(marker.stem)).exists():
+                marker.unlink()
+
+    def _remove_unfinished(self) -> list[Path]:
+        """Remove the folders that Orbax has not given their names yet, and return them."""
+        folders = list((self.folder / "steps").glob("*.orbax-checkpoint-tmp*"))
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        return folders
+
+    def _is_whole(self, step: int) -> bool:
+        """Return whether a checkpoint is whole; one that is not is moved aside."""
+        folder, aside = self._step_folder(step), self.folder / "damaged"
+        if self._marker(step).exists():
+            damage = find_damage(folder, _read_json(self._marker(step)) or {})
+        else:
+            damage = "the run before ended before all of it was on disk"
+        if damage is not None:
+            aside.mkdir(exist_ok=True)
+            aside /= f"{step}-{len(list(aside.iterdir()))}"
+            folder.rename(aside)
+            logger.warning("checkpoint %s is not whole (%s): moved to %s and not used", folder, damage, aside)
+        return damage is None
 
 
 def _to_checkpointables(state: TrainState) -> dict[str, Any]:
@@ -226,9 +310,3 @@ def _key_data(key: jax.Array | jax.ShapeDtypeStruct) -> Any:
     if isinstance(key, jax.ShapeDtypeStruct):
         return jax.eval_shape(jax.random.key_data, key).update(sharding=key.sharding)
     return jax.random.key_data(key)
-
-
-def _list_sizes(folder: Path) -> dict[str, int]:
-    """Return the size in bytes of every file below ``folder`` by its relative path."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}

@@ -2,12 +2,11 @@
 
 import dataclasses
 import logging
-import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NamedTuple
@@ -15,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pandas as pd
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from playlist_pipeline.config import ModelConfig, TrainConfig
@@ -23,6 +21,7 @@ from playlist_pipeline.corpus.sequences import Playlists
 from playlist_pipeline.corpus.side_information import SideInformation
 from playlist_pipeline.corpus.vocabulary import Vocabulary
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import find_full_disk
 from playlist_pipeline.model.embedding import index_side_tables
 from playlist_pipeline.model.transformer import list_side_tables
 from playlist_pipeline.model.weights import LoadedModel
@@ -40,6 +39,7 @@ from playlist_pipeline.training.data import (
     make_validation_batches,
 )
 from playlist_pipeline.training.devices import is_first_process, is_true_anywhere, make_mesh
+from playlist_pipeline.training.events import ScalarEvents
 from playlist_pipeline.training.history import History, HistoryRow, load_history
 from playlist_pipeline.training.optimizer import make_schedule
 from playlist_pipeline.training.state import TrainState, split_seed
@@ -191,18 +191,26 @@ def _train_or_resume(
         else:
             if run.finished is not None:
                 logger.warning("training %s was finished, but its last checkpoint is gone", run.folder.name)
-            state = run_steps(
-                state,
-                batches,
-                make_validation_batches(validation, model_config=model_config, config=train_config),
-                run=run,
-                steps=steps,
-                config=train_config,
-                total_steps=total_steps,
-                should_stop=should_stop,
-                should_end=should_end,
-                progress=progress,
-            )
+            try:
+                state = run_steps(
+                    state,
+                    batches,
+                    make_validation_batches(validation, model_config=model_config, config=train_config),
+                    run=run,
+                    steps=steps,
+                    config=train_config,
+                    total_steps=total_steps,
+                    should_stop=should_stop,
+                    should_end=should_end,
+                    progress=progress,
+                )
+            except Exception as error:
+                if (reason := find_full_disk(error)) is None:
+                    raise
+                raise UserError(
+                    f"{run.folder} cannot be written ({reason}): make room and run the same command again; "
+                    f"training goes on after step {run.latest_step or 0}"
+                ) from error
             summary = summarise_history(load_history(run.history_path))
             seconds = round(run.seconds_until(int(state.step)), 1)
             logger.info("training %s: %d steps in %.1f s", run.folder.name, summary["steps"], seconds)
@@ -258,20 +266,21 @@ def run_steps(
     first_step = int(state.step)
     started = time.monotonic() - run.seconds_until(first_step)
     if first_step:
-        logger.info("training %s resumes after step %d of %d", run.folder.name, first_step, total_steps)
+        logger.info(
+            "training %s resumes after step %d of %d, its newest whole checkpoint",
+            run.folder.name,
+            first_step,
+            total_steps,
+        )
     validation_key = split_seed(config.seed).validation
     schedule = make_schedule(config, total_steps)
     pending: list[PendingRow] = []
-    is_writer = is_first_process()
-    rows: AbstractContextManager[History | None] = (
-        History(run.history_path, last_step=first_step) if is_writer else nullcontext()
-    )
-    events = str(run.folder / "tensorboard")
-    with (
-        rows as history,
-        SummaryWriter(events, purge_step=first_step + 1, write_to_disk=is_writer) as tensorboard,
-        make_progress_bar(first_step, total_steps, shown=progress and is_writer) as bar,
-    ):
+    with ExitStack() as stack:
+        logs: list[History | ScalarEvents] = []
+        if is_first_process():
+            logs.append(stack.enter_context(History(run.history_path, last_step=first_step)))
+            logs.append(stack.enter_context(ScalarEvents(run.folder / "tensorboard", last_step=first_step)))
+        bar = stack.enter_context(make_progress_bar(first_step, total_steps, shown=progress and bool(logs)))
         for step in range(first_step + 1, total_steps + 1):
             state, metrics = steps.train(state, next(batches))
             ending = step == total_steps or is_true_anywhere(should_end())
@@ -286,14 +295,13 @@ def run_steps(
             while len(pending) > (0 if saving else STEPS_IN_FLIGHT):
                 # The host waits here for the device: for an earlier step than the one just started, unless it saves.
                 row = read_row(pending.pop(0), schedule=schedule)
-                if history is not None:
-                    history.append(row)
-                write_scalars(tensorboard, row)
+                for log in logs:
+                    log.append(row)
                 show_losses(bar, row)
             if saving:
                 # History first: rows after a checkpoint are dropped on resume, missing ones could not be made up.
-                if history is not None:
-                    history.flush()
+                for log in logs:
+                    log.flush()
                 run.save(state, batches, seconds=time.monotonic() - started)
             if stopping:
                 raise TrainingInterrupted(
@@ -316,13 +324,6 @@ def read_row(pending: PendingRow, *, schedule: Callable[[Any], Any]) -> HistoryR
         learning_rate=float(schedule(max(pending.step - 1 - skipped, 0))),
         skipped_steps=skipped,
     )
-
-
-def write_scalars(tensorboard: SummaryWriter, row: HistoryRow) -> None:
-    """Write a row's figures as TensorBoard scalars."""
-    for name, value in row._asdict().items():
-        if name != "step" and value is not None and math.isfinite(value):
-            tensorboard.add_scalar(name, value, row.step)
 
 
 def make_progress_bar(first_step: int, total_steps: int, *, shown: bool) -> tqdm:
