@@ -15,6 +15,7 @@ FLOORS = {
     "files": 0,
     "fingerprint": 0,
     "config": 0,
+    "digests": 0,
     "mpd": 1,
     "corpus": 2,
     "model": 3,

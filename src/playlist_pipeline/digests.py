@@ -1,30 +1,98 @@
-"""Digests of a folder's files, by which it is known whether they are as they were written."""
+"""Folders that are read only if every file in them is as it was written.
 
-from collections.abc import Mapping
+``digests.json`` has size and SHA-256 of all other files. It is written last, and checked before anything else is read.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from playlist_pipeline.errors import UserError, in_one_line
+from playlist_pipeline.files import write_json
 from playlist_pipeline.fingerprint import digest_of, files_of
+
+DIGESTS_FILE = "digests.json"
 
 
 def list_digests(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return ``bytes`` and ``sha256`` of every file below ``folder`` by its relative path."""
+    """Return ``bytes`` and ``sha256`` of all files in a folder but its digests, by their paths in it."""
     return {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": digest_of(file)}
-        for file in files_of(folder)
+        name: {"bytes": file.stat().st_size, "sha256": digest_of(file)} for name, file in _list_files(folder).items()
     }
 
 
-def find_damage(folder: Path, digests: Mapping[str, Any]) -> str | None:
-    """Return in what a folder differs from its digests, or None if all its files are as they were written."""
-    if not digests or not all(isinstance(was, dict) and was.keys() == {"bytes", "sha256"} for was in digests.values()):
-        return "its digests cannot be read"
-    found = {file.relative_to(folder).as_posix(): file for file in files_of(folder)}
-    sizes = {name: file.stat().st_size for name, file in found.items()}
-    for name, was in digests.items():  # before any is read whole: a file that is cut off is found at once
+def find_damage(folder: Path, digests: Mapping[str, Any], names: Sequence[str] | None = None) -> str | None:
+    """Return in what a folder differs from its digests, or None if it is as it was written.
+
+    Args:
+        folder: What ``list_digests`` saw.
+        digests: What it returned.
+        names: Look at these files alone; None for all.
+    """
+    if not all(map(_is_line, digests.values())):
+        return "its digests are damaged"
+    found = _list_files(folder)
+    wanted = sorted(digests.keys() | found.keys()) if names is None else names
+    for name in wanted:  # before any is read whole: a file that is cut off is found at once
+        if name not in digests:
+            return f"{name!r} does not belong there"
         if name not in found:
-            return f"{name} is missing"
-        if sizes[name] != was["bytes"]:
-            return f"{name} has {sizes[name]} bytes instead of {was['bytes']}"
-    changed = (name for name, was in digests.items() if digest_of(found[name]) != was["sha256"])
-    return next((f"{name} has another SHA-256" for name in changed), None)
+            return f"{name!r} is missing"
+        size, was = found[name].stat().st_size, digests[name]["bytes"]
+        if size != was:
+            return f"{name!r} has changed ({size} bytes, {was} when it was written)"
+    changed = (name for name in wanted if digest_of(found[name]) != digests[name]["sha256"])
+    return next((f"{name!r} has changed (it has another SHA-256 than when written)" for name in changed), None)
+
+
+def write_digests(folder: Path) -> None:
+    """Write the digests of all other files in a folder."""
+    write_json(folder / DIGESTS_FILE, {"files": list_digests(folder)})
+
+
+def check_digests(folder: Path, *, advice: str, names: tuple[str, ...] | None = None) -> None:
+    """Compare a folder with its digests.
+
+    Args:
+        folder: What ``write_digests`` saw.
+        advice: What to do if it has changed; it ends the message.
+        names: Look at these files alone; None for all.
+
+    Raises:
+        UserError: A file is missing, has changed or came in later, or there are no digests.
+    """
+    path = folder / DIGESTS_FILE
+    if not path.is_file():
+        raise UserError(f"{path} is missing: an older version wrote this folder, or not all of it is there: {advice}")
+    digests = read_json_object(path, advice=advice).get("files")
+    if not isinstance(digests, dict):
+        raise UserError(f"{path} is no list of digests: {advice}")
+    if damage := find_damage(folder, digests, names):
+        raise UserError(f"{folder}: {damage}: {advice}")
+
+
+def _list_files(folder: Path) -> dict[str, Path]:
+    files = {file.relative_to(folder).as_posix(): file for file in files_of(folder)}
+    return {name: file for name, file in files.items() if name != DIGESTS_FILE}
+
+
+def _is_line(line: Any) -> bool:
+    if not isinstance(line, dict) or line.keys() != {"bytes", "sha256"}:
+        return False
+    return type(line["bytes"]) is int and line["bytes"] < 2**63 and isinstance(line["sha256"], str)
+
+
+def read_json_object(path: Path, *, advice: str) -> dict[str, Any]:
+    """Read a JSON object from a file.
+
+    Raises:
+        UserError: The file cannot be read, is no JSON, too deeply nested, or holds something else than an object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no readable JSON ({in_one_line(error)}): {advice}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no JSON object: {advice}")
+    return content

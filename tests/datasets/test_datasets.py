@@ -272,7 +272,7 @@ class TestRerankerDataset:
         assert loaded.sequences.playlist_ids.tolist() == [5, 7]
 
     def test_a_missing_folder_is_an_error_of_kedro(self, tmp_path: Path) -> None:
-        with pytest.raises(DatasetError, match="cannot read the second stage"):
+        with pytest.raises(DatasetError, match=r"missing/digests\.json is missing"):
             RerankerDataset(filepath=str(tmp_path / "missing")).load()
 
 
@@ -290,7 +290,7 @@ class TestSearchIndexDataset:
         np.testing.assert_array_equal(loaded.partition.list_of, index.partition.list_of)
 
     def test_a_missing_folder_is_an_error_of_kedro(self, tmp_path: Path) -> None:
-        with pytest.raises(DatasetError, match="cannot read the search index"):
+        with pytest.raises(DatasetError, match="missing is no folder of a search index"):
             SearchIndexDataset(filepath=str(tmp_path / "missing")).load()
 
 

@@ -2,17 +2,20 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from recipes import make_index_config
 
 from playlist_pipeline.corpus.vocabulary import SPECIALS
+from playlist_pipeline.digests import DIGESTS_FILE, write_digests
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.fingerprint import digest_of
 from playlist_pipeline.generation import index as index_module
 from playlist_pipeline.generation.index import (
     ARRAYS_FILE,
     CONFIG_FILE,
     ApproximateSearcher,
     build_index,
+    ensure_index,
+    fingerprint_table,
     load_index,
     make_searcher,
     save_index,
@@ -174,20 +177,46 @@ def test_refuses_too_few_tracks(config, num_tracks, num_lists):
         build_index(np.zeros((num_tracks + len(SPECIALS), 8), np.float32), config.replace(num_lists=num_lists))
 
 
-def test_refuses_another_table(table, index):
+@pytest.fixture
+def other_table(table):
     other = table.copy()
     other[400, 3] += 1e-6
-    with pytest.raises(UserError, match="belongs to another model"):
-        make_searcher(other, index)
-    with pytest.raises(UserError, match="belongs to another model"):
-        make_searcher(table[:-1], index)
+    return other
+
+
+def test_an_index_of_its_own_table_is_kept_without_a_word(table, index, caplog):
+    assert ensure_index(table, index) is index
+    assert caplog.messages == []
+
+
+def test_an_index_of_another_table_is_built_anew(other_table, index, caplog):
+    built = ensure_index(other_table, index)
+    assert (built.config, built.table) == (index.config, fingerprint_table(other_table))
+    (line,) = caplog.messages
+    assert line == (
+        "the search index belongs to another model: make it again with `kedro run --pipelines=index`; until then it is "
+        "built in memory at each start, which takes a minute for two million tracks"
+    )
+    assert isinstance(make_searcher(other_table, built), ApproximateSearcher)
+
+
+@pytest.mark.parametrize("rows", [slice(-1), slice(1, None)])
+def test_an_index_of_another_shape_never_reaches_faiss(table, index, rows):
+    for other in (table[rows], np.ascontiguousarray(table[:, :6])):
+        with pytest.raises(ValueError, match="belongs to another model"):
+            make_searcher(other, index)
+        assert ensure_index(other, index).partition.centroids.shape == (24, other.shape[1])
+
+
+def test_default_settings_are_those_of_the_project():
+    assert make_index_config(seed=2018) == index_module.DEFAULTS
 
 
 def test_save_and_load(table, index, searcher, queries, tmp_path):
     path = tmp_path / "deep" / "index"
     for _ in range(2):  # the second replaces the first
         save_index(path, index)
-    assert {file.name for file in path.iterdir()} == {CONFIG_FILE, ARRAYS_FILE}
+    assert {file.name for file in path.iterdir()} == {CONFIG_FILE, ARRAYS_FILE, DIGESTS_FILE}
     assert [folder.name for folder in path.parent.iterdir()] == ["index"]
     loaded = load_index(path)
     assert (loaded.config, loaded.table) == (index.config, index.table)
@@ -198,7 +227,7 @@ def test_save_and_load(table, index, searcher, queries, tmp_path):
 
 def test_exact_search_leaves_nothing_but_the_configuration(table, config, tmp_path):
     save_index(tmp_path / "index", build_index(table, config.replace(kind="exact")))
-    assert [file.name for file in (tmp_path / "index").iterdir()] == [CONFIG_FILE]
+    assert {file.name for file in (tmp_path / "index").iterdir()} == {CONFIG_FILE, DIGESTS_FILE}
     loaded = load_index(tmp_path / "index")
     assert loaded.partition is None
     assert loaded.config.kind == "exact"
@@ -209,60 +238,100 @@ def change_config(path, **changes):
     (path / CONFIG_FILE).write_text(json.dumps(content | changes))
 
 
-def damage(path):
-    data = bytearray((path / ARRAYS_FILE).read_bytes())
-    data[-1] ^= 1
-    (path / ARRAYS_FILE).write_bytes(data)
+def load_problem(path, *, resealed=True):
+    """Load a folder that has a problem, its digests made right before."""
+    if resealed:
+        write_digests(path)
+    loaded = load_index(path)
+    assert loaded.partition is None
+    assert loaded.problem.endswith("make it again with `kedro run --pipelines=index`")
+    assert "\n" not in loaded.problem
+    return loaded
 
 
-def cut_off(path):
-    (path / ARRAYS_FILE).write_bytes((path / ARRAYS_FILE).read_bytes()[:1000])
-    change_config(path, sha256=digest_of(path / ARRAYS_FILE))
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("damage", "problem", "keeps_settings"),
     [
-        (damage, r"arrays\.safetensors does not have the SHA-256 that config\.json names"),
-        (cut_off, "cannot read the search index"),
-        (lambda path: (path / ARRAYS_FILE).unlink(), "No such file"),
-        (lambda path: (path / CONFIG_FILE).unlink(), "No such file"),
-        (lambda path: (path / CONFIG_FILE).write_text("{"), "cannot read the search index"),
-        (lambda path: (path / CONFIG_FILE).write_text("[]"), "cannot read the search index"),
-        (lambda path: change_config(path, format=0), "format 0 instead of 1"),
-        (lambda path: change_config(path, settings={"kind": "auto"}), "cannot read the search index"),
+        (lambda path: flip_a_bit(path / ARRAYS_FILE), "'arrays.safetensors' has changed", True),
+        (lambda path: (path / ARRAYS_FILE).unlink(), "'arrays.safetensors' is missing", True),
+        (lambda path: (path / "more.pkl").touch(), "'more.pkl' does not belong there", True),
+        (lambda path: flip_a_bit(path / CONFIG_FILE), "'config.json' has changed", False),
+        (lambda path: (path / CONFIG_FILE).unlink(), "'config.json' is missing", False),
+        (lambda path: (path / DIGESTS_FILE).unlink(), "digests.json is missing: an older version wrote", False),
+        (lambda path: [file.unlink() for file in path.iterdir()], "digests.json is missing", False),
     ],
 )
-def test_damaged_folders_are_refused_in_one_line(index, tmp_path, change, message):
+def test_a_folder_that_has_changed_is_not_read_and_built_anew(
+    index, table, config, tmp_path, damage, problem, keeps_settings, monkeypatch
+):
+    save_index(tmp_path / "index", index)
+    damage(tmp_path / "index")
+    monkeypatch.setattr(index_module, "load_arrays", lambda *_, **__: pytest.fail("the arrays were read"))
+    loaded = load_problem(tmp_path / "index", resealed=False)
+    assert problem in loaded.problem
+    assert loaded.config == (config if keeps_settings else index_module.DEFAULTS)
+    built = ensure_index(table, loaded)
+    assert built.problem is None
+    assert built.table == (index.table if keeps_settings else None)  # by the default settings the search is exact
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda path: (path / CONFIG_FILE).write_text("{"), "config.json is no readable JSON"),
+        (lambda path: (path / CONFIG_FILE).write_text("[]"), "config.json holds no JSON object"),
+        (lambda path: change_config(path, format=0), "format 0, 2 is expected"),
+        (lambda path: change_config(path, settings={"kind": "auto"}), "config.json has no settings"),
+        (lambda path: change_config(path, settings=5), "config.json has no settings"),
+        (lambda path: (path / ARRAYS_FILE).write_bytes(b"\x80\x04"), "is no readable safetensors file"),
+        (lambda path: (path / ARRAYS_FILE).unlink(), "is no readable safetensors file"),
+    ],
+)
+def test_other_files_are_not_used_whatever_the_digests_say(index, tmp_path, change, problem):
     save_index(tmp_path / "index", index)
     change(tmp_path / "index")
-    with pytest.raises(UserError, match=message) as error:
-        load_index(tmp_path / "index")
-    assert str(error.value).endswith("make it again with `kedro run --pipelines=index`")
-    assert "\n" not in str(error.value)
+    assert problem in load_problem(tmp_path / "index").problem
+
+
+@pytest.mark.parametrize("table_name", [5, "x", ["x"]])
+def test_an_index_that_names_another_table_is_built_anew(index, table, tmp_path, table_name):
+    save_index(tmp_path / "index", index)
+    change_config(tmp_path / "index", table=table_name)
+    write_digests(tmp_path / "index")
+    assert ensure_index(table, load_index(tmp_path / "index")).table == index.table
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "message"),
+    ("name", "change", "problem"),
     [
-        ("list_of", lambda array: array + 1, "names lists that do not exist"),
-        ("list_of", lambda array: array.astype(np.int64), "do not fit together"),
+        ("list_of", lambda array: array + 1, "lists that do not exist"),
+        ("list_of", lambda array: array - 1, "lists that do not exist"),
+        ("list_of", lambda array: array.astype(np.int64), "arrays of another type"),
+        ("list_of", lambda array: array[None], "arrays of another type"),
         ("centroids", lambda array: array[:, :6], "do not fit together"),
+        ("centroids", lambda array: array + np.inf, "not finite"),
         ("codebooks", lambda array: array[:, :8], "do not fit together"),
+        ("codebooks", lambda array: array + np.nan, "not finite"),
+        ("codebooks", lambda array: array.ravel(), "arrays of another type"),
+        ("odd", lambda array: np.zeros(3), "unexpected keyword argument 'odd'"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(index, tmp_path, name, change, message):
-    arrays = vars(index.partition) | {name: np.ascontiguousarray(change(getattr(index.partition, name)))}
-    partition = index_module.Partition(**arrays)
-    save_index(tmp_path / "index", index_module.SearchIndex(index.config, index.table, partition))
-    with pytest.raises(UserError, match=message):
-        load_index(tmp_path / "index")
+def test_arrays_that_do_not_fit_are_not_used_whatever_the_digests_say(index, tmp_path, name, change, problem):
+    save_index(tmp_path / "index", index)
+    arrays = vars(index.partition) | {name: np.ascontiguousarray(change(vars(index.partition).get(name)))}
+    safetensors.numpy.save_file(arrays, tmp_path / "index" / ARRAYS_FILE)
+    assert problem in load_problem(tmp_path / "index").problem
 
 
-def test_a_table_of_another_size_than_the_lists_is_refused(table, index):
-    partition = index_module.Partition(**(vars(index.partition) | {"list_of": index.partition.list_of[:-1]}))
-    with pytest.raises(UserError, match="belongs to another model"):
-        make_searcher(table, index_module.SearchIndex(index.config, index.table, partition))
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UserError, match="none is no folder of a search index: make it again with"):
+        load_index(tmp_path / "none")
 
 
 def test_a_folder_of_something_else_is_left_alone(index, tmp_path):

@@ -1,17 +1,23 @@
 """Saving and loading a model folder, and the lines a user sees when its files do not fit."""
 
 import json
+import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import safetensors.numpy
 from flax import nnx
 from recipes import make_model_config
 
 from playlist_pipeline.corpus.side_information import SIDE_SCHEMA, SideInformation
 from playlist_pipeline.corpus.vocabulary import SPECIALS, Vocabulary
+from playlist_pipeline.digests import write_digests
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.model import weights
 from playlist_pipeline.model.embedding import index_side_tables
 from playlist_pipeline.model.transformer import Transformer
 from playlist_pipeline.model.weights import LoadedModel, load_model, name_parameters, save_model
@@ -65,7 +71,7 @@ def test_loaded_model_equals_the_saved_one(saved, vocabulary):
 def test_a_loaded_model_can_be_saved_again(saved, tmp_path):
     loaded = load_model(saved)
     save_model(tmp_path / "again", loaded)
-    for name in ("config.json", "weights.safetensors", "vocabulary.parquet"):
+    for name in ("config.json", "weights.safetensors", "vocabulary.parquet", "digests.json"):
         assert (tmp_path / "again" / name).read_bytes() == (saved / name).read_bytes()
 
 
@@ -87,57 +93,214 @@ def test_extra_must_not_hide_a_field(tmp_path, vocabulary):
         save_model(tmp_path / "model", _load(_make_model(vocabulary), vocabulary, {"model": 1}))
 
 
-@pytest.mark.parametrize("name", ["config.json", "weights.safetensors", "vocabulary.parquet"])
-def test_missing_file(folder, name):
-    (folder / name).unlink()
-    with pytest.raises(UserError, match=f"{name} is missing"):
+FILES = ("config.json", "side_information.parquet", "vocabulary.parquet", "weights.safetensors")
+
+
+def _load_refused(folder, *, resealed=True):
+    """Return the one line with which a folder is refused, its digests made right before."""
+    if resealed:
+        write_digests(folder)
+    with pytest.raises(UserError) as error:
         load_model(folder)
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
-@pytest.mark.parametrize("name", ["config.json", "weights.safetensors", "vocabulary.parquet"])
-def test_file_cut_off(folder, name):
-    content = (folder / name).read_bytes()
-    (folder / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=f"{name} is no"):
-        load_model(folder)
+def _change_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
-def test_vocabulary_of_another_model(folder, tmp_path):
-    other = _make_vocabulary(6)
-    save_model(tmp_path / "other", _load(_make_model(other), other))
-    shutil.copy(tmp_path / "other" / "vocabulary.parquet", folder)
-    with pytest.raises(UserError, match=r"is not the vocabulary that config\.json names"):
-        load_model(folder)
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "has changed"),
+        (_change_bit, "has changed"),
+        (lambda path: path.with_name("more.bin").touch(), "'more.bin' does not belong there"),
+    ],
+    ids=["missing", "cut off", "a bit", "additional"],
+)
+def test_a_folder_that_has_changed_is_refused_by_its_digests(informed_folder, name, damage, said):
+    damage(informed_folder / name)
+    line = _load_refused(informed_folder, resealed=False)
+    assert said in line
+    assert name in line or "more.bin" in line
+    assert line.endswith("make it again with `kedro run --pipelines=train`, or take a whole copy of it")
 
 
-def test_weights_of_another_model(folder, tmp_path):
-    other = _make_vocabulary(6)
-    save_model(tmp_path / "other", _load(_make_model(other), other))
-    shutil.copy(tmp_path / "other" / "weights.safetensors", folder)
-    with pytest.raises(
-        UserError, match=r"weights embedding\.table have shape \(9, 4\), config\.json asks for \(8, 4\)"
-    ):
-        load_model(folder)
+def test_digests_are_of_all_files_and_checked_before_any_is_read(informed_folder, monkeypatch):
+    assert json.loads((informed_folder / "digests.json").read_text())["files"].keys() == set(FILES)
+    for name in ("_read_config", "_read_vocabulary", "_read_side_information", "_read_weights"):
+        monkeypatch.setattr(weights, name, lambda *_: pytest.fail("a file was read"))
+    (informed_folder / "weights.safetensors").write_bytes(b"")
+    assert "'weights.safetensors' has changed" in _load_refused(informed_folder, resealed=False)
 
 
-def test_weights_of_another_shape(folder):
+def test_a_folder_without_digests_is_refused(folder):
+    (folder / "digests.json").unlink()
+    assert "digests.json is missing: an older version wrote this folder" in _load_refused(folder, resealed=False)
+
+
+def test_what_is_no_folder_is_refused(tmp_path):
+    assert "is no folder: give that of a trained model" in _load_refused(tmp_path / "none", resealed=False)
+
+
+class _Pickle:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_pickle_is_refused_and_never_run(informed_folder, name, tmp_path):
+    (informed_folder / name).write_bytes(pickle.dumps(_Pickle(tmp_path / "was run")))
+    assert name in _load_refused(informed_folder)
+    assert not (tmp_path / "was run").exists()
+
+
+def _set_config(folder, **changes):
     config = json.loads((folder / "config.json").read_text())
-    config["model"]["num_layers"] = 2
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"weights blocks\.1\.\S+ do not fit config\.json"):
-        load_model(folder)
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+def _set_model(folder, **changes):
+    _set_config(folder, model=json.loads((folder / "config.json").read_text())["model"] | changes)
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [("format", 99, "format 99 is unknown"), ("model", None, "field model does not describe a model")],
+    ("change", "said"),
+    [
+        (lambda f: (f / "config.json").write_text("[" * 10**5), "config.json is no readable JSON"),
+        (lambda f: (f / "config.json").write_text('{"format": ' + "1" * 5000 + "}"), "config.json is no readable JSON"),
+        (lambda f: (f / "config.json").write_text("[1]"), "config.json holds no JSON object"),
+        (lambda f: (f / "config.json").write_text("{}"), "config.json: field format is missing"),
+        (lambda f: _set_config(f, format=2), "config.json: format 2 is unknown, 3 is expected"),
+        (lambda f: _set_config(f, format=[{}]), r"config.json: format [{}] is unknown"),
+        (lambda f: _set_config(f, model=None), "config.json: field model is no JSON object"),
+        (lambda f: _set_config(f, model={}), "config.json: field model does not describe a model (ModelConfig.__init"),
+        (lambda f: _set_model(f, other=1), "config.json: field model does not describe a model (ModelConfig.__init__"),
+        (lambda f: _set_model(f, num_heads=3), "(parameter model.num_heads = 3 is not allowed: give a divisor of"),
+        (lambda f: _set_model(f, dropout=float("nan")), "(parameter model.dropout = nan is not allowed"),
+        (lambda f: _set_model(f, size=["small"]), "(parameter model.size = "),
+        (lambda f: _set_model(f, num_layers=3), "weights 'blocks.2."),
+        (lambda f: _set_model(f, feedforward_dim=7), "weights blocks.0."),
+        (lambda f: _set_model(f, duration_buckets=5), "weights embedding.side.duration.rows are float32[5, "),
+        (lambda f: _set_config(f, vocabulary_size=9), "vocabulary.parquet has 8 rows, not 9"),
+        (lambda f: _set_config(f, vocabulary_size={}), "vocabulary.parquet has 8 rows, not {}"),
+        (lambda f: _set_config(f, vocabulary_fingerprint=5), "is not the vocabulary that config.json names"),
+    ],
 )
-def test_config_that_is_not_understood(folder, field, value, message):
-    config = json.loads((folder / "config.json").read_text())
-    config[field] = value
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=message):
-        load_model(folder)
+def test_a_config_of_another_model_is_refused_whatever_the_digests_say(informed_folder, change, said):
+    change(informed_folder)
+    assert said in _load_refused(informed_folder)
+
+
+def _set_arrays(folder, **changes):
+    arrays = safetensors.numpy.load_file(folder / "weights.safetensors")
+    arrays |= {name.replace("__", "."): value for name, value in changes.items()}
+    safetensors.numpy.save_file(arrays, folder / "weights.safetensors")
+
+
+def _write_header(folder, shape=(1,), dtype="F32", size=4):
+    header = json.dumps({"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}).encode()
+    (folder / "weights.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+
+
+TABLE = np.zeros((8, 256), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda f: _set_arrays(f, embedding__table=TABLE[:7]),
+            "weights embedding.table are float32[7, 256], config.js",
+        ),
+        (lambda f: _set_arrays(f, embedding__table=TABLE.astype(np.float16)), "embedding.table are float16[8, 256]"),
+        (lambda f: _set_arrays(f, embedding__table=TABLE.astype(bool)), "embedding.table are bool[8, 256]"),
+        (lambda f: _set_arrays(f, embedding__table=TABLE[0]), "embedding.table are float32[256], config.json asks for"),
+        (lambda f: _set_arrays(f, embedding__table=TABLE + np.nan), "weights embedding.table are not all finite"),
+        (lambda f: _set_arrays(f, embedding__table=TABLE - np.inf), "weights embedding.table are not all finite"),
+        (lambda f: _set_arrays(f, odd=TABLE), "weights 'odd' do not fit config.json"),
+        (lambda f: (f / "weights.safetensors").write_bytes(b""), "is no readable safetensors file"),
+        (lambda f: (f / "weights.safetensors").write_bytes(b"\xff" * 64), "is no readable safetensors file"),
+        (lambda f: _write_header(f, shape=(2**40,), size=2**42), "is no readable safetensors file"),
+        (lambda f: _write_header(f, shape=(2**62, 4)), "is no readable safetensors file"),
+        (lambda f: _write_header(f, shape=(-1,)), "is no readable safetensors file"),
+        (lambda f: _write_header(f, dtype="BF16", shape=(2,)), "weights.safetensors"),
+        (lambda f: _write_header(f, dtype="F8_E4M3", shape=(4,)), "is no readable safetensors file"),
+        (_write_header, "do not fit config.json"),
+    ],
+)
+def test_other_weights_are_refused_whatever_the_digests_say(informed_folder, change, said):
+    change(informed_folder)
+    line = _load_refused(informed_folder)
+    assert "weights.safetensors" in line
+    assert said in line
+
+
+def _set_columns(folder, name, **changes):
+    table = pq.read_table(folder / name)
+    columns = {key: table[key] for key in table.column_names} | changes
+    columns = {key: value for key, value in columns.items() if value is not None}
+    pq.write_table(pa.table(columns).replace_schema_metadata(table.schema.metadata), folder / name)
+
+
+def _write_rows(folder, name, change):
+    pq.write_table(change(pq.read_table(folder / name)), folder / name)
+
+
+BAD_UTF8 = pa.Array.from_buffers(
+    pa.string(), 8, [None, pa.py_buffer(np.arange(9, dtype=np.int32)), pa.py_buffer(b"\xff" * 8)]
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("vocabulary", {"count": None}, "columns token, uri instead of token, uri, count"),
+        ("vocabulary", {"uri": None, "a\nb": pa.array([1] * 8)}, "columns token, count, a b instead of"),
+        ("vocabulary", {"count": pa.array(["x\ny"] * 8)}, "values that do not fit"),
+        ("vocabulary", {"count": pa.array([[1]] * 8)}, "values that do not fit"),
+        ("vocabulary", {"count": pa.array([None] * 8, pa.int64())}, "values that do not fit"),
+        ("vocabulary", {"count": pa.array([-1] * 8)}, "a count is below 0"),
+        ("vocabulary", {"uri": BAD_UTF8}, "values that do not fit"),
+        ("vocabulary", {"uri": pa.array([*SPECIALS, *"abcde"])}, "is not the vocabulary that config.json names"),
+        ("side_information", {"album_uri": None}, "columns token, artist_uri, duration_ms instead of"),
+        ("side_information", {"artist_uri": pa.array([1] * 8)}, "values that do not fit"),
+        ("side_information", {"artist_uri": BAD_UTF8}, "values that do not fit"),
+        ("side_information", {"token": pa.array([9] * 8, pa.int32())}, "tokens must run from 0"),
+        ("side_information", {"duration_ms": pa.array([2**40] * 8)}, "values that do not fit"),
+        ("side_information", {"artist_uri": pa.array(list("abcdefgh"))}, "weights embedding.side.artist.rows are"),
+    ],
+)
+def test_other_tables_are_refused_whatever_the_digests_say(informed_folder, name, change, said):
+    _set_columns(informed_folder, f"{name}.parquet", **change)
+    assert said in _load_refused(informed_folder)
+
+
+def test_tables_of_other_lengths_are_refused_whatever_the_digests_say(informed_folder):
+    _write_rows(informed_folder, "side_information.parquet", lambda table: table.slice(0, 5))
+    assert "side_information.parquet has 5 rows, not 8" in _load_refused(informed_folder)
+    _write_rows(informed_folder, "side_information.parquet", lambda table: table.replace_schema_metadata({}))
+    assert "rows, not 8" in _load_refused(informed_folder)
+    (informed_folder / "side_information.parquet").unlink()
+    assert "side_information.parquet" in _load_refused(informed_folder)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.parquet"])
+def test_files_of_another_model_are_refused_whatever_the_digests_say(folder, name, tmp_path):
+    other = _make_vocabulary(6)
+    save_model(tmp_path / "other", _load(_make_model(other), other))
+    shutil.copy(tmp_path / "other" / name, folder)
+    line = _load_refused(folder)
+    assert name in line
+    assert "keep the files of one model together" in line
 
 
 @pytest.fixture(scope="module")
@@ -164,14 +327,22 @@ def informed(vocabulary):
     return _load(model, vocabulary, side_information=side)
 
 
-def test_side_information_goes_with_the_model(informed, tmp_path):
-    save_model(tmp_path / "model", informed)
-    loaded = load_model(tmp_path / "model")
+@pytest.fixture(scope="module")
+def informed_saved(informed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("informed") / "model"
+    save_model(folder, informed)
+    return folder
+
+
+@pytest.fixture
+def informed_folder(informed_saved, tmp_path):
+    return shutil.copytree(informed_saved, tmp_path / "model")
+
+
+def test_side_information_goes_with_the_model(informed, informed_folder):
+    loaded = load_model(informed_folder)
     np.testing.assert_allclose(loaded.model.embedding.vectors(), informed.model.embedding.vectors(), atol=1e-6)
     assert loaded.side_information.fingerprint == informed.side_information.fingerprint
-    (tmp_path / "model" / "side_information.parquet").unlink()
-    with pytest.raises(UserError, match=r"side_information\.parquet is missing"):
-        load_model(tmp_path / "model")
 
 
 def test_a_track_never_seen_has_the_vectors_of_its_artist_album_and_duration(informed):

@@ -229,18 +229,18 @@ def test_finishing_touches_are_made_up_after_a_kill_at_the_very_end(whole, train
 def _truncate(folder, step):
     largest = max((folder / "steps" / step).rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
     largest.write_bytes(largest.read_bytes()[:-10])
-    return f"has {largest.stat().st_size} bytes instead of {largest.stat().st_size + 10}"
+    return f"has changed ({largest.stat().st_size} bytes, {largest.stat().st_size + 10} when it was written)"
 
 
 def _remove_file(folder, step):
     (folder / "steps" / step / "model" / "_METADATA").unlink()
-    return "model/_METADATA is missing"
+    return "'model/_METADATA' is missing"
 
 
 def _alter(folder, step):
     path = folder / "steps" / step / "model" / "_METADATA"
     path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
-    return "model/_METADATA has another SHA-256"
+    return "'model/_METADATA' has changed (it has another SHA-256"
 
 
 def _cut_digests(folder, step):

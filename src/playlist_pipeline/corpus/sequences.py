@@ -53,6 +53,17 @@ class PackedSequences:
     def __len__(self) -> int:
         return len(self.playlist_ids)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the arrays have their types and fit together."""
+        for name, dtype in ARRAY_TYPES.items():
+            if getattr(self, name).ndim != 1 or getattr(self, name).dtype != dtype:
+                return False
+        ends, ids = self.offsets, self.playlist_ids
+        if len(ends) != len(ids) + 1 or ends[0] != 0 or ends[-1] != len(self.tokens):
+            return False
+        return bool((ends[1:] >= ends[:-1]).all() and (ids[1:] > ids[:-1]).all())
+
     def __getitem__(self, index: int) -> np.ndarray:
         """Return the tokens of playlist ``index``: int32[length], read-only."""
         index = resolve_index(index, len(self))
@@ -209,9 +220,7 @@ def load_sequences(path: str | Path) -> SequenceStore:
 def _load_part(path: Path) -> PackedSequences:
     arrays = {name: _load_array(path / f"{name}.npy", dtype) for name, dtype in ARRAY_TYPES.items()}
     part = PackedSequences(**arrays)
-    ends = part.offsets
-    whole = len(ends) == len(part) + 1 and ends[0] == 0 and ends[-1] == len(part.tokens)
-    if not whole or (np.diff(ends) < 0).any() or (np.diff(part.playlist_ids) <= 0).any():
+    if not part.is_whole:
         raise UserError(f"{path}: the arrays do not fit together: make them with `kedro run --pipeline=vocabulary`")
     return part
 

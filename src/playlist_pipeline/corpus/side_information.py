@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from playlist_pipeline.corpus.vocabulary import SPECIALS, UNK, Vocabulary
-from playlist_pipeline.errors import UserError
+from playlist_pipeline.errors import UserError, in_one_line
 
 SIDE_SCHEMA = pa.schema(
     [
@@ -73,12 +73,18 @@ class SideInformation:
         """
         if table.schema.names != SIDE_SCHEMA.names:
             raise UserError(
-                f"side_information: columns {', '.join(table.schema.names)} instead of "
+                f"side_information: columns {in_one_line(', '.join(table.schema.names))} instead of "
                 f"{', '.join(SIDE_SCHEMA.names)}: run the pipeline vocabulary again"
             )
         metadata = table.schema.metadata or {}
-        self.vocabulary = metadata.get(VOCABULARY_KEY.encode(), b"").decode()
-        table = table.cast(SIDE_SCHEMA.with_metadata(metadata)).unify_dictionaries().combine_chunks()
+        self.vocabulary = metadata.get(VOCABULARY_KEY.encode(), b"").decode(errors="replace")
+        try:
+            table.validate(full=True)
+            table = table.cast(SIDE_SCHEMA.with_metadata(metadata)).unify_dictionaries().combine_chunks()
+        except (pa.ArrowException, ValueError) as error:
+            raise UserError(
+                f"side_information: values that do not fit ({in_one_line(error)}): run the pipeline vocabulary again"
+            ) from error
         if not np.array_equal(table["token"].to_numpy(), np.arange(table.num_rows)):
             raise UserError("side_information: tokens must run from 0: run the pipeline vocabulary again")
         self.table = table
@@ -143,5 +149,5 @@ def bucket_popularity(counts: np.ndarray, num_buckets: int) -> np.ndarray:
 
 
 def bucket_durations(durations: np.ndarray, num_buckets: int) -> np.ndarray:
-    """Return int32 [n], steps of 30 s from 0 on, the last for all longer ones."""
-    return np.minimum(durations // DURATION_STEP_MS, num_buckets - 1).astype(np.int32)
+    """Return int32 [n], steps of 30 s from 0 on, the last for all longer ones; what is below 0 counts as 0."""
+    return np.clip(durations // DURATION_STEP_MS, 0, num_buckets - 1).astype(np.int32)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from playlist_pipeline.config import VocabularyConfig
 from playlist_pipeline.corpus.split import index_splits
-from playlist_pipeline.errors import UserError
+from playlist_pipeline.errors import UserError, in_one_line
 
 START, EOP, UNK = 0, 1, 2
 SPECIALS = ("<start>", "<eop>", "<unk>")
@@ -135,10 +135,16 @@ class Vocabulary:
         """
         if not set(VOCABULARY_SCHEMA.names) <= set(table.column_names):
             raise UserError(
-                f"vocabulary: columns {', '.join(table.column_names)} instead of {', '.join(VOCABULARY_SCHEMA.names)}: "
-                "run the pipeline vocabulary again"
+                f"vocabulary: columns {in_one_line(', '.join(table.column_names))} instead of "
+                f"{', '.join(VOCABULARY_SCHEMA.names)}: run the pipeline vocabulary again"
             )
-        table = table.select(VOCABULARY_SCHEMA.names).cast(VOCABULARY_SCHEMA).combine_chunks()
+        try:
+            table.validate(full=True)
+            table = table.select(VOCABULARY_SCHEMA.names).cast(VOCABULARY_SCHEMA).combine_chunks()
+        except (pa.ArrowException, KeyError, ValueError) as error:
+            raise UserError(
+                f"vocabulary: values that do not fit ({in_one_line(error)}): run the pipeline vocabulary again"
+            ) from error
         uris = pa.concat_arrays(table["uri"].chunks) if table.num_rows else pa.array([], pa.string())
         in_order = np.array_equal(table["token"].to_numpy(), np.arange(len(uris)))
         if not in_order or tuple(uris[: len(SPECIALS)].to_pylist()) != SPECIALS:
@@ -148,6 +154,8 @@ class Vocabulary:
             )
         if pc.count_distinct(uris).as_py() != len(uris):
             raise UserError("vocabulary: a URI has two tokens: run the pipeline vocabulary again")
+        if pc.min(table["count"]).as_py() < 0:
+            raise UserError("vocabulary: a count is below 0: run the pipeline vocabulary again")
         return cls(uris, table["count"].to_numpy())
 
     def to_table(self) -> pa.Table:

@@ -27,11 +27,7 @@ class SearchIndexDataset(PathDataset[Any, Any]):
 
     # JAX takes seconds to import, and Kedro imports this module on every command.
     def load(self) -> Any:
-        """Return a ``playlist_pipeline.generation.index.SearchIndex``.
-
-        Raises:
-            UserError: A file is missing, damaged or of another version.
-        """
+        """Return a ``playlist_pipeline.generation.index.SearchIndex``; one that cannot be read names its problem."""
         from playlist_pipeline.generation.index import load_index  # noqa: PLC0415
 
         return load_index(self._filepath)

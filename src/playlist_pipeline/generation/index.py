@@ -4,8 +4,8 @@ k-means parts the tracks' vectors into lists. A query looks through the lists wh
 product with it, by 4-bit product quantisation of what the vectors differ from their centroids (Jégou et al. 2011, André
 et al. 2015), and the best candidates are ranked by their float32 vectors.
 
-What is kept of an index is centroids, lists and codebooks; the codes follow from the table in seconds. So a file that
-does not belong to a model makes its search worse, never unsafe, while faiss's own reader trusts what it reads.
+What is kept of an index is centroids, lists and codebooks; the codes follow from the table in seconds. faiss's own
+files are not used, as its reader trusts what it reads. An index that is damaged, or another model's, is built anew.
 
 Shape letters: V vocabulary, D width of a vector, L lists, M parts of a vector, B queries.
 """
@@ -20,25 +20,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 from jax.typing import ArrayLike
 
-from playlist_pipeline.config import IndexConfig
+from playlist_pipeline.config import ConfigError, IndexConfig
 from playlist_pipeline.corpus.vocabulary import SPECIALS
-from playlist_pipeline.errors import UserError
+from playlist_pipeline.digests import check_digests, read_json_object, write_digests
+from playlist_pipeline.errors import UserError, in_one_line
 from playlist_pipeline.files import write_folder
 from playlist_pipeline.generation.search import PADDING, ExactSearcher, Searcher
+from playlist_pipeline.model.arrays import load_arrays
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 CONFIG_FILE, ARRAYS_FILE = "config.json", "arrays.safetensors"
 ADVICE = "make it again with `kedro run --pipelines=index`"
 CODE_BITS = 4
 LISTS_PER_ROOT = 2.5  # lists for each square root of the number of tracks, rounded to a power of two
 ROWS_AT_A_TIME = 1 << 17
 MOST_CANDIDATES = 8192  # of a query; where so many would not do, exact search takes over
+# As in conf/base: for an index whose own settings cannot be read.
+DEFAULTS = IndexConfig(
+    kind="auto",
+    min_tracks=200_000,
+    num_lists=None,
+    num_probes=192,
+    num_candidates=1400,
+    sample_size=1 << 18,
+    num_iterations=10,
+    seed=2018,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +76,13 @@ class SearchIndex:
         config: What it was made with.
         table: Fingerprint of the table that it was made for; None where the search is exact.
         partition: None where the search is exact.
+        problem: Why its folder cannot be used; it is then built anew from the table.
     """
 
     config: IndexConfig
     table: str | None = None
     partition: Partition | None = None
+    problem: str | None = None
 
 
 def build_index(table: ArrayLike, config: IndexConfig) -> SearchIndex:
@@ -135,21 +149,54 @@ def _part_rows(rows: np.ndarray, num_lists: int, config: IndexConfig) -> Partiti
     return Partition(centroids, list_of, codebooks)
 
 
+def ensure_index(table: ArrayLike, index: SearchIndex) -> SearchIndex:
+    """Return an index that belongs to a table: the given one, or else one built with its settings, which takes a while.
+
+    Args:
+        table: float32 [V, D], one row per token.
+        index: From ``load_index``.
+
+    Raises:
+        UserError: It must be built, but there are fewer tracks than its settings ask for lists.
+    """
+    problem = index.problem
+    if problem is None and index.partition is not None and not _belongs(index, table):
+        problem = f"the search index belongs to another model: {ADVICE}"
+    if problem is None:
+        return index
+    logger.warning(
+        "%s; until then it is built in memory at each start, which takes a minute for two million tracks", problem
+    )
+    return build_index(table, index.config)
+
+
+def _belongs(index: SearchIndex, table: ArrayLike) -> bool:
+    return _has_shape_of(index, table) and index.table == fingerprint_table(table)
+
+
+def _has_shape_of(index: SearchIndex, table: ArrayLike) -> bool:
+    num_tokens, width = np.shape(table)
+    partition = index.partition
+    return partition is None or (len(partition.list_of), partition.centroids.shape[1]) == (
+        num_tokens - len(SPECIALS),
+        width,
+    )
+
+
 def make_searcher(table: ArrayLike, index: SearchIndex | None = None) -> Searcher:
     """Return the search that an index asks for; without one it is exact.
 
     Args:
         table: float32 [V, D], one row per token.
-        index: From ``build_index`` or ``load_index``.
+        index: Of this table, see ``ensure_index``.
 
     Raises:
-        UserError: The index belongs to another table.
+        ValueError: The index is of a table of another shape.
     """
     if index is None or index.partition is None:
         return ExactSearcher(table)
-    is_of_table = len(index.partition.list_of) == np.shape(table)[0] - len(SPECIALS)
-    if not is_of_table or index.table != fingerprint_table(table):
-        raise UserError(f"the search index belongs to another model: {ADVICE}")
+    if not _has_shape_of(index, table):
+        raise ValueError("the search index belongs to another model")
     return ApproximateSearcher(table, index.partition, index.config)
 
 
@@ -243,50 +290,78 @@ def _fill_index(rows: np.ndarray, partition: Partition) -> tuple[Any, Any]:
 
 
 def save_index(path: str | os.PathLike[str], index: SearchIndex) -> None:
-    """Write an index as a folder, ``config.json`` last; it appears under its name only when it is whole.
+    """Write an index as a folder; it appears under its name only when it is whole.
 
     Raises:
         UserError: ``path`` exists and is no such folder.
     """
     with write_folder(path, marker=CONFIG_FILE, kind="search index's folder") as folder:
-        content = {"format": FORMAT, "kind": "exact", "settings": index.config.to_dict()}
+        content = {"format": FORMAT, "table": index.table, "settings": index.config.to_dict()}
         if index.partition is not None:
-            data = safetensors.numpy.save(vars(index.partition))
-            (folder / ARRAYS_FILE).write_bytes(data)
-            content |= {"kind": "approximate", "table": index.table, "sha256": hashlib.sha256(data).hexdigest()}
+            safetensors.numpy.save_file(vars(index.partition), folder / ARRAYS_FILE)
         (folder / CONFIG_FILE).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        write_digests(folder)
 
 
 def load_index(path: str | os.PathLike[str]) -> SearchIndex:
     """Read a folder that ``save_index`` wrote.
 
+    If a file is missing, damaged or of another version, the index has a ``problem`` and no partition.
+
     Raises:
-        UserError: A file is missing, unreadable or not the one that ``config.json`` names, or of another version.
+        UserError: There is no such folder.
     """
     folder = Path(path)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder of a search index: {ADVICE}")
     try:
-        content = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']!r} instead of {FORMAT}")
-        config = IndexConfig(**content["settings"])
-        if content["kind"] == "exact":
-            return SearchIndex(config)
-        data = (folder / ARRAYS_FILE).read_bytes()
-        if hashlib.sha256(data).hexdigest() != content["sha256"]:
-            raise ValueError(f"{ARRAYS_FILE} does not have the SHA-256 that {CONFIG_FILE} names")
-        partition = Partition(**safetensors.numpy.load(data))
+        check_digests(folder, advice=ADVICE)
+        return _read_index(folder)
+    except UserError as error:
+        return SearchIndex(_read_settings(folder), problem=str(error))
+
+
+def _read_index(folder: Path) -> SearchIndex:
+    config, content = _read_config(folder)
+    if content.get("table") is None:
+        return SearchIndex(config)
+    arrays = load_arrays(folder / ARRAYS_FILE, advice=ADVICE)
+    try:
+        partition = Partition(**arrays)
         _check_partition(partition)
-        return SearchIndex(config, content["table"], partition)
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise UserError(f"{folder}: cannot read the search index ({error}): {ADVICE}") from error
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{folder / ARRAYS_FILE}: {in_one_line(error)}: {ADVICE}") from error
+    return SearchIndex(config, content["table"], partition)
+
+
+def _read_config(folder: Path) -> tuple[IndexConfig, dict[str, Any]]:
+    content = read_json_object(folder / CONFIG_FILE, advice=ADVICE)
+    if content.get("format") != FORMAT:
+        raise UserError(f"{folder}: format {content.get('format')!r}, {FORMAT} is expected: {ADVICE}")
+    try:
+        return IndexConfig(**content["settings"]), content
+    except (ConfigError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / CONFIG_FILE} has no settings ({in_one_line(error)}): {ADVICE}") from error
+
+
+def _read_settings(folder: Path) -> IndexConfig:
+    """Return the settings of an index that is damaged elsewhere, or else the default ones."""
+    try:
+        check_digests(folder, advice=ADVICE, names=(CONFIG_FILE,))
+        return _read_config(folder)[0]
+    except UserError:
+        return DEFAULTS
 
 
 def _check_partition(partition: Partition) -> None:
     centroids, list_of, codebooks = partition.centroids, partition.list_of, partition.codebooks
-    num_lists, width = centroids.shape
     is_typed = (centroids.dtype, list_of.dtype, codebooks.dtype) == (np.float32, np.int32, np.float32)
-    fits = list_of.ndim == 1 and codebooks.ndim == 3 and codebooks.shape[1] == 1 << CODE_BITS
-    if not is_typed or not fits or codebooks.shape[0] * codebooks.shape[2] != width:
-        raise ValueError(f"the arrays of {ARRAYS_FILE} do not fit together")
+    if not is_typed or (centroids.ndim, list_of.ndim, codebooks.ndim) != (2, 1, 3):
+        raise ValueError("arrays of another type")
+    (num_lists, width), (num_parts, num_codes, part_width) = centroids.shape, codebooks.shape
+    if num_codes != 1 << CODE_BITS or num_parts * part_width != width or width == 0:
+        raise ValueError("arrays that do not fit together")
+    if not np.isfinite(centroids).all() or not np.isfinite(codebooks).all():
+        raise ValueError("numbers that are not finite")
     if len(list_of) and not 0 <= list_of.min() <= list_of.max() < num_lists:
-        raise ValueError(f"{ARRAYS_FILE} names lists that do not exist")
+        raise ValueError("lists that do not exist")

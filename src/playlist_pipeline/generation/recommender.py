@@ -24,7 +24,7 @@ from playlist_pipeline.generation.decode import (
 from playlist_pipeline.generation.drawing import Continuation, Drawer, TrackTraits, arrange_by_likeness
 from playlist_pipeline.generation.export import GeneratedPlaylist, PlaylistTrack
 from playlist_pipeline.generation.frames import TrackFrame
-from playlist_pipeline.generation.index import SearchIndex, load_index, make_searcher
+from playlist_pipeline.generation.index import SearchIndex, ensure_index, load_index, make_searcher
 from playlist_pipeline.generation.lookup import (
     MalformedSeed,
     ResolvedSeed,
@@ -66,6 +66,7 @@ class Recommender:
         model: The transformer, side information folded into its table.
         reranker: The second stage, or None.
         vocabulary: What its tokens mean.
+        index: How the transformer's tracks are searched, or None.
         database: The catalog that texts are looked up in and names come from, or None.
         batch_size: Playlists that the model reads at a time.
     """
@@ -84,18 +85,19 @@ class Recommender:
         Args:
             loaded: The model with its vocabulary.
             reranker: The second stage; without it, or if it is empty, the transformer ranks alone.
-            index: How the transformer's tracks are searched; without it exactly.
+            index: How the transformer's tracks are searched; without it exactly. One that is damaged or belongs to
+                another model is built anew.
             database: The catalog; without it, seeds are URIs and tracks have no names.
             batch_size: Playlists that the model reads at a time in ``rank``; the result does not depend on it.
 
         Raises:
-            UserError: The second stage or the catalog belongs to another vocabulary, or the index to another model.
+            UserError: The second stage or the catalog belongs to another vocabulary, or the index cannot be built.
         """
         if database is not None:
             _check_catalog(database, loaded.vocabulary)
         self.model = fold_side_information(loaded.model)
         self.vocabulary = loaded.vocabulary
-        if reranker is not None and reranker.vocabulary != loaded.vocabulary.fingerprint:
+        if reranker is not None and not _is_of(reranker, loaded.vocabulary):
             raise UserError(
                 "the second stage belongs to another vocabulary than the model: make it again with "
                 "`kedro run --pipelines=rerank`"
@@ -109,7 +111,8 @@ class Recommender:
         # Songs are asked for while tracks are drawn, one by one: without the cache each costs a query.
         self._find_song = lru_cache(maxsize=SONGS_KEPT)(self._read_song)
         table = self.model.scoring.table[...]
-        self.searcher = make_searcher(table, index)
+        self.index = None if index is None else ensure_index(table, index)
+        self.searcher = make_searcher(table, self.index)
         self.traits = TrackTraits(
             counts=self.vocabulary.counts,
             vectors=np.asarray(table),
@@ -497,6 +500,11 @@ def _check_catalog(database: Database, vocabulary: Vocabulary) -> None:
                 f"{vocabulary.counts[token]} times by the model, {counts.get(uri, 0)} times by the catalog: "
                 "take the catalog that was made with the model"
             )
+
+
+def _is_of(reranker: RerankerState, vocabulary: Vocabulary) -> bool:
+    is_as_large = len(reranker.artists.of_token) == len(vocabulary)
+    return is_as_large and reranker.vocabulary == vocabulary.fingerprint
 
 
 def _check_seeds(seeds: Sequence[int], count: int) -> list[int]:

@@ -1,7 +1,7 @@
 """A trained model as a folder, without pickle.
 
-It holds ``config.json``, ``weights.safetensors``, ``vocabulary.parquet`` and ``side_information.parquet``; the last may
-be missing if the model has no side tables.
+It holds ``config.json``, ``weights.safetensors``, ``vocabulary.parquet``, ``side_information.parquet`` and the digests
+of them all; side information may be missing if the model has no side tables.
 """
 
 import json
@@ -15,19 +15,22 @@ import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors
 import safetensors.numpy
 from flax import nnx
 
-from playlist_pipeline.config import ModelConfig
+from playlist_pipeline.config import ConfigError, ModelConfig
 from playlist_pipeline.corpus.side_information import SideInformation, bucket_durations
 from playlist_pipeline.corpus.vocabulary import Vocabulary
+from playlist_pipeline.digests import check_digests, read_json_object, write_digests
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.files import write_folder
+from playlist_pipeline.model.arrays import load_arrays
 from playlist_pipeline.model.embedding import index_side_tables
 from playlist_pipeline.model.transformer import Transformer, list_side_tables
 
-FORMAT = 2
+FORMAT = 3
+ADVICE = "make it again with `kedro run --pipelines=train`, or take a whole copy of it"
+TOGETHER = "keep the files of one model together"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.parquet"
@@ -122,21 +125,24 @@ def save_model(path: str | os.PathLike[str], loaded: LoadedModel) -> None:
         if loaded.side_information is not None:
             pq.write_table(loaded.side_information.table, folder / SIDE_FILE, compression="zstd")
         (folder / CONFIG_FILE).write_text(json.dumps(config | extra, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_digests(folder)
 
 
 def load_model(path: str | os.PathLike[str]) -> LoadedModel:
     """Read a model folder that ``save_model`` wrote.
 
     Raises:
-        UserError: A file is missing or unreadable, or the files do not belong together.
+        UserError: A file is missing, unreadable, or not as it was written, or the files do not belong together.
     """
     folder = Path(path)
-    _require_files(folder, (CONFIG_FILE, WEIGHTS_FILE, VOCABULARY_FILE))
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder: give that of a trained model, or train one first")
+    check_digests(folder, advice=ADVICE)
     meta = _read_config(folder / CONFIG_FILE)
     config = _read_model_config(folder / CONFIG_FILE, meta)
     vocabulary = _read_vocabulary(folder / VOCABULARY_FILE, meta)
     needs_side = bool(list_side_tables(config)) or (folder / SIDE_FILE).exists()
-    side = _read_side_information(folder, vocabulary) if needs_side else None
+    side = _read_side_information(folder / SIDE_FILE, vocabulary) if needs_side else None
     indices = index_side_tables(config, side, vocabulary)
     model = _read_weights(
         folder / WEIGHTS_FILE,
@@ -146,69 +152,72 @@ def load_model(path: str | os.PathLike[str]) -> LoadedModel:
     return LoadedModel(model=model, config=config, vocabulary=vocabulary, meta=extra, side_information=side)
 
 
-def _require_files(folder: Path, names: Sequence[str]) -> None:
-    for name in names:
-        if not (folder / name).is_file():
-            raise UserError(f"{folder}: {name} is missing: give the folder of a trained model, or train one first")
-
-
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        meta = json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no JSON ({error}): save the model again") from error
-    if not isinstance(meta, dict):
-        raise UserError(f"{path} holds no JSON object: save the model again")
+    meta = read_json_object(path, advice=ADVICE)
     missing = [key for key in OWN_FIELDS if key not in meta]
     if missing:
-        raise UserError(f"{path}: field {missing[0]} is missing: save the model again")
+        raise UserError(f"{path}: field {missing[0]} is missing: {ADVICE}")
     if meta["format"] != FORMAT:
-        raise UserError(f"{path}: format {meta['format']!r} is unknown, {FORMAT} is expected: save the model again")
+        raise UserError(f"{path}: format {meta['format']!r} is unknown, {FORMAT} is expected: {ADVICE}")
     return meta
 
 
 def _read_model_config(path: Path, meta: dict[str, Any]) -> ModelConfig:
+    if not isinstance(meta["model"], dict):
+        raise UserError(f"{path}: field model is no JSON object: {ADVICE}")
     try:
         return ModelConfig(**meta["model"])
-    except TypeError as error:
-        raise UserError(f"{path}: field model does not describe a model ({error}): save the model again") from error
+    except (ConfigError, TypeError) as error:
+        raise UserError(f"{path}: field model does not describe a model ({error}): {ADVICE}") from error
 
 
 def _read_vocabulary(path: Path, meta: dict[str, Any]) -> Vocabulary:
+    table = _read_table(path, meta["vocabulary_size"])
     try:
-        vocabulary = Vocabulary.from_table(pq.read_table(path))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} is no readable Parquet file: save the model again") from error
-    if vocabulary.fingerprint != meta["vocabulary_fingerprint"] or len(vocabulary) != meta["vocabulary_size"]:
-        raise UserError(f"{path} is not the vocabulary that {CONFIG_FILE} names: keep the files of one model together")
+        vocabulary = Vocabulary.from_table(table)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    if vocabulary.fingerprint != meta["vocabulary_fingerprint"]:
+        raise UserError(f"{path} is not the vocabulary that {CONFIG_FILE} names: {TOGETHER}")
     return vocabulary
 
 
-def _read_side_information(folder: Path, vocabulary: Vocabulary) -> SideInformation:
-    _require_files(folder, [SIDE_FILE])
+def _read_side_information(path: Path, vocabulary: Vocabulary) -> SideInformation:
+    table = _read_table(path, len(vocabulary))
     try:
-        side = SideInformation(pq.read_table(folder / SIDE_FILE))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{folder / SIDE_FILE} is no readable Parquet file: save the model again") from error
+        side = SideInformation(table)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     if side.vocabulary != vocabulary.fingerprint:
-        raise UserError(f"{folder / SIDE_FILE} does not fit {VOCABULARY_FILE}: keep the files of one model together")
+        raise UserError(f"{path} does not fit {VOCABULARY_FILE}: {TOGETHER}")
     return side
 
 
-def _read_weights(path: Path, make_model: Callable[[], Transformer]) -> Transformer:
+def _read_table(path: Path, num_rows: Any) -> pa.Table:
+    """Read a Parquet file that has so many rows."""
     try:
-        arrays = safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no readable safetensors file: save the model again") from error
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows != num_rows:
+                raise UserError(f"{path} has {file.metadata.num_rows} rows, not {num_rows!r}: {TOGETHER}")
+            return file.read()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is no readable Parquet file: {ADVICE}") from error
+
+
+def _read_weights(path: Path, make_model: Callable[[], Transformer]) -> Transformer:
+    arrays = load_arrays(path, advice=ADVICE)
     model = nnx.eval_shape(make_model)
     expected = name_parameters(model)
     if odd := sorted(expected.keys() ^ arrays.keys()):
-        raise UserError(f"{path}: weights {odd[0]} do not fit {CONFIG_FILE}: keep the files of one model together")
+        raise UserError(f"{path}: weights {odd[0]!r} do not fit {CONFIG_FILE}: {TOGETHER}")
     for name, variable in expected.items():
-        if arrays[name].shape != variable.shape or arrays[name].dtype != variable.dtype:
+        array = arrays[name]
+        if array.shape != variable.shape or array.dtype != variable.dtype:
             raise UserError(
-                f"{path}: weights {name} have shape {arrays[name].shape}, {CONFIG_FILE} asks for {variable.shape}: "
-                "keep the files of one model together"
+                f"{path}: weights {name} are {array.dtype}{list(array.shape)}, {CONFIG_FILE} asks for "
+                f"{variable.dtype}{list(variable.shape)}: {TOGETHER}"
             )
-        variable.set_value(jax.numpy.asarray(arrays[name]))
+        if not np.isfinite([array.min(), array.max()]).all():
+            raise UserError(f"{path}: weights {name} are not all finite: {ADVICE}")
+        variable.set_value(jax.numpy.asarray(array))
     return model

@@ -285,8 +285,11 @@ class TrainingRun:
     def _is_whole(self, step: int) -> bool:
         """Return whether a checkpoint is whole; one that is not is moved aside."""
         folder, aside = self._step_folder(step), self.folder / "damaged"
-        if self._marker(step).exists():
-            damage = find_damage(folder, _read_json(self._marker(step)) or {})
+        digests = _read_json(self._marker(step))
+        if digests:
+            damage = find_damage(folder, digests)
+        elif self._marker(step).exists():
+            damage = "its digests cannot be read"
         else:
             damage = "the run before ended before all of it was on disk"
         if damage is not None:

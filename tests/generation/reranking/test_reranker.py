@@ -9,6 +9,7 @@ import safetensors.numpy
 from flax import nnx
 
 from playlist_pipeline.corpus.vocabulary import SPECIALS, UNK
+from playlist_pipeline.digests import write_digests
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.generation import Recommender
 from playlist_pipeline.generation.reranking import reranker as module
@@ -96,6 +97,21 @@ def test_a_state_without_a_network_cannot_rank(state, model):
         Reranker(dataclasses.replace(state, network=None), model, batch_size=2)
 
 
+def load_refused(folder, *, resealed=True):
+    """Return the one line with which a folder is refused, its digests made right before."""
+    if resealed:
+        write_digests(folder)
+    with pytest.raises(UserError) as error:
+        load_reranker(folder)
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith("make it again with `kedro run --pipelines=rerank`, or take a whole copy of it")
+    return str(error.value)
+
+
+def change_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 class TestFolder:
     @pytest.fixture
     def folder(self, state, tmp_path):
@@ -131,30 +147,85 @@ class TestFolder:
         assert (tmp_path / "mine.txt").is_file()
 
     @pytest.mark.parametrize("name", ["config.json", "arrays.safetensors", "texts.json"])
-    def test_a_missing_or_broken_file_is_refused(self, folder, name):
+    def test_a_folder_that_has_changed_is_refused_by_its_digests(self, folder, name):
         content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[:-1] + b"?")
+        assert f"{name}' has changed" in load_refused(folder, resealed=False)
         (folder / name).unlink()
-        with pytest.raises(UserError, match="cannot read the second stage"):
-            load_reranker(folder)
-        (folder / name).write_bytes(content[: len(content) // 2])
-        with pytest.raises(UserError, match="cannot read the second stage"):
-            load_reranker(folder)
+        assert f"{name}' is missing" in load_refused(folder, resealed=False)
+        (folder / name).write_bytes(content)
+        load_reranker(folder)
+        (folder / "digests.json").unlink()
+        assert "digests.json is missing" in load_refused(folder, resealed=False)
 
-    @pytest.mark.parametrize("changes", [{"format": 0}, {"features": ["log_count"]}])
-    def test_another_version_is_refused(self, folder, changes):
-        config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(config | changes))
-        with pytest.raises(UserError, match="of another version of this program"):
-            load_reranker(folder)
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"format": 1}, "of another version of this program"),
+            ({"features": ["log_count"]}, "of another version of this program"),
+            ({"num_candidates": 0}, "num_candidates does not fit"),
+            ({"num_candidates": True}, "num_candidates does not fit"),
+            ({"num_candidates": 1.5}, "num_candidates does not fit"),
+            ({"hidden_dim": 10**12}, "hidden_dim does not fit"),
+            ({"hidden_dim": "5"}, "hidden_dim does not fit"),
+            ({"vocabulary_fingerprint": None}, "vocabulary_fingerprint does not fit"),
+        ],
+    )
+    def test_another_config_is_refused_whatever_the_digests_say(self, folder, changes, said):
+        change_json(folder / "config.json", **changes)
+        assert said in load_refused(folder)
 
-    @pytest.mark.parametrize("change", [lambda array: array[:-1], lambda array: None])
-    def test_weights_of_another_shape_are_refused(self, folder, change):
+    @pytest.mark.parametrize("name", ["config.json", "texts.json"])
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [("[" * 10**5, "is no readable JSON"), ("[]", "holds no JSON object"), ("{}", "second stage")],
+    )
+    def test_json_of_another_kind_is_refused_whatever_the_digests_say(self, folder, name, content, said):
+        (folder / name).write_text(content)
+        assert said in load_refused(folder)
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"titles": ["Rock"]}, "titles does not fit"),
+            ({"titles": ["Rock", 5, None, None]}, "titles does not fit"),
+            ({"titles": {"Rock": 1}}, "titles does not fit"),
+            ({"artist_names": ["alpha"]}, "artist_names does not fit"),
+            ({"artist_names": ["", "alpha"]}, "artists.of_token does not fit"),
+            ({"artist_names": "alpha"}, "artist_names does not fit"),
+        ],
+    )
+    def test_other_texts_are_refused_whatever_the_digests_say(self, folder, changes, said):
+        change_json(folder / "texts.json", **changes)
+        assert said in load_refused(folder)
+
+    @pytest.mark.parametrize(
+        ("name", "change", "said"),
+        [
+            ("network.hidden.kernel", lambda array: array[:-1], "hidden_dim does not fit"),
+            ("network.hidden.kernel", lambda array: None, "the second stage lacks 'network.hidden.kernel'"),
+            ("network.hidden.bias", lambda array: array[:-1], "network.hidden.bias does not fit"),
+            ("network.output.kernel", lambda array: array + np.nan, "network.output.kernel does not fit"),
+            ("network.linear.kernel", lambda array: array.astype(np.float64), "network.linear.kernel does not fit"),
+            ("network.deviation", lambda array: array * 0, "network.deviation does not fit"),
+            ("sequences.tokens", lambda array: array + 100, "sequences.tokens does not fit"),
+            ("sequences.tokens", lambda array: array - 100, "sequences.tokens does not fit"),
+            ("sequences.tokens", lambda array: array[:-1], "sequences does not fit"),
+            ("sequences.tokens", lambda array: array.astype(np.float32), "sequences does not fit"),
+            ("sequences.offsets", lambda array: array[::-1], "sequences does not fit"),
+            ("sequences.offsets", lambda array: array[:0], "sequences does not fit"),
+            ("sequences.playlist_ids", lambda array: array[None], "sequences does not fit"),
+            ("artists.of_token", lambda array: array - 1, "artists.of_token does not fit"),
+            ("artists.of_token", lambda array: array.astype(np.int64), "artists.of_token does not fit"),
+            ("artists.of_token", lambda array: array[:5], "sequences.tokens does not fit"),
+        ],
+    )
+    def test_other_arrays_are_refused_whatever_the_digests_say(self, folder, name, change, said):
         arrays = safetensors.numpy.load_file(folder / "arrays.safetensors")
-        changed = change(arrays.pop("network.hidden.kernel"))
-        arrays |= {} if changed is None else {"network.hidden.kernel": np.ascontiguousarray(changed)}
+        changed = change(arrays.pop(name))
+        arrays |= {} if changed is None else {name: np.ascontiguousarray(changed)}
         safetensors.numpy.save_file(arrays, folder / "arrays.safetensors")
-        with pytest.raises(UserError, match=r"cannot read the second stage \(.*network.hidden.kernel"):
-            load_reranker(folder)
+        assert said in load_refused(folder)
 
 
 class TestRecommender:
@@ -191,3 +262,5 @@ class TestRecommender:
     def test_a_second_stage_of_another_vocabulary_is_refused(self, circle, state):
         with pytest.raises(UserError, match="belongs to another vocabulary than the model"):
             Recommender(circle, reranker=state)
+        with pytest.raises(UserError, match="belongs to another vocabulary than the model"):
+            Recommender(circle, reranker=dataclasses.replace(state, vocabulary=circle.vocabulary.fingerprint))

@@ -1,7 +1,8 @@
 """The second stage at work, and its folder.
 
 The folder holds ``config.json``, ``arrays.safetensors`` (the network, the training playlists, the tracks' artists) and
-``texts.json`` (the playlists' titles, the artists' names): all that it needs beside the model.
+``texts.json`` (the playlists' titles, the artists' names): all that it needs beside the model. ``digests.json`` has the
+digests of these files.
 """
 
 import json
@@ -18,15 +19,18 @@ import safetensors.numpy
 from flax import nnx
 
 from playlist_pipeline.corpus.sequences import PackedSequences
-from playlist_pipeline.errors import UserError
+from playlist_pipeline.digests import check_digests, read_json_object, write_digests
+from playlist_pipeline.errors import UserError, in_one_line
 from playlist_pipeline.files import write_folder
 from playlist_pipeline.generation.reranking.features import FEATURES, describe_candidates
 from playlist_pipeline.generation.reranking.first_stage import Artists, FirstStage
 from playlist_pipeline.generation.reranking.network import RankingNetwork
 from playlist_pipeline.generation.search import PADDING
+from playlist_pipeline.model.arrays import load_arrays
 from playlist_pipeline.model.transformer import Transformer
 
-FORMAT = 1
+FORMAT = 2
+ADVICE = "make it again with `kedro run --pipelines=rerank`, or take a whole copy of it"
 CONFIG_FILE, ARRAYS_FILE, TEXTS_FILE = "config.json", "arrays.safetensors", "texts.json"
 PLAYLISTS_AT_A_TIME = 64
 SCORES_AT_A_TIME = 1 << 25  # of each scorer: 128 MB
@@ -160,50 +164,77 @@ def save_reranker(path: str | os.PathLike[str], state: RerankerState) -> None:
         texts = {"titles": list(state.titles), "artist_names": list(state.artists.names)}
         (folder / TEXTS_FILE).write_text(json.dumps(texts, ensure_ascii=False), "utf-8")
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+        write_digests(folder)
 
 
 def load_reranker(path: str | os.PathLike[str]) -> RerankerState:
     """Read a folder that ``save_reranker`` wrote.
 
     Raises:
-        UserError: A file is missing or unreadable, or the files are of another version.
+        UserError: A file is missing, unreadable, or not as it was written, or the files are of another version.
     """
     folder = Path(path)
-    advice = "make it again with `kedro run --pipelines=rerank`"
+    check_digests(folder, advice=ADVICE)
+    config = read_json_object(folder / CONFIG_FILE, advice=ADVICE)
+    if config.get("format") != FORMAT or config.get("features") != list(FEATURES):
+        raise UserError(f"{folder}: its second stage is of another version of this program: {ADVICE}")
+    texts = read_json_object(folder / TEXTS_FILE, advice=ADVICE)
+    arrays = load_arrays(folder / ARRAYS_FILE, advice=ADVICE)
     try:
-        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
-        texts = json.loads((folder / TEXTS_FILE).read_text("utf-8"))
-        arrays = safetensors.numpy.load_file(folder / ARRAYS_FILE)
-        if config["format"] != FORMAT or config["features"] != list(FEATURES):
-            raise UserError(f"{folder}: its second stage is of another version of this program: {advice}")
-        return RerankerState(
-            network=_build_network(config, arrays),
-            sequences=PackedSequences(*(arrays[f"sequences.{name}"] for name in ("tokens", "offsets", "playlist_ids"))),
-            titles=texts["titles"],
-            artists=Artists(arrays["artists.of_token"], texts["artist_names"]),
-            num_candidates=config["num_candidates"],
-            vocabulary=config["vocabulary_fingerprint"],
-        )
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise UserError(f"{folder}: cannot read the second stage ({error}): {advice}") from error
+        return _build_state(config, texts, arrays)
+    except KeyError as error:
+        raise UserError(f"{folder}: the second stage lacks {error}: {ADVICE}") from error
+    except ValueError as error:
+        raise UserError(f"{folder}: cannot read the second stage ({in_one_line(error)}): {ADVICE}") from error
 
 
-def _build_network(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> RankingNetwork | None:
-    if config["hidden_dim"] is None:
+def _build_state(config: dict[str, Any], texts: dict[str, Any], arrays: dict[str, np.ndarray]) -> RerankerState:
+    sequences = PackedSequences(*(arrays[f"sequences.{name}"] for name in ("tokens", "offsets", "playlist_ids")))
+    artists = Artists(arrays["artists.of_token"], texts["artist_names"])
+    titles, num_candidates, vocabulary = texts["titles"], config["num_candidates"], config["vocabulary_fingerprint"]
+    _require(sequences.is_whole and len(sequences) > 0, "sequences")
+    _require(artists.of_token.ndim == 1 and artists.of_token.dtype == np.int32, "artists.of_token")
+    _require(_is_list_of(str, artists.names) and artists.names[:1] == [""], "artist_names")
+    _require_within(artists.of_token, len(artists.names), "artists.of_token")
+    _require_within(sequences.tokens, len(artists.of_token), "sequences.tokens")
+    _require(_is_list_of(str | None, titles) and len(titles) == len(sequences), "titles")
+    _require(type(num_candidates) is int and num_candidates >= 1, "num_candidates")
+    _require(isinstance(vocabulary, str), "vocabulary_fingerprint")
+    network = _build_network(config["hidden_dim"], arrays)
+    return RerankerState(network, sequences, titles, artists, num_candidates, vocabulary)
+
+
+def _require(ok: bool, name: str) -> None:
+    if not ok:
+        raise ValueError(f"{name} does not fit the rest")
+
+
+def _require_within(numbers: np.ndarray, stop: int, name: str) -> None:
+    _require(not len(numbers) or 0 <= numbers.min() <= numbers.max() < stop, name)
+
+
+def _is_list_of(types: Any, values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, types) for value in values)
+
+
+def _build_network(hidden_dim: Any, arrays: dict[str, np.ndarray]) -> RankingNetwork | None:
+    if hidden_dim is None:
         return None
-    width = len(FEATURES)
+    kernel = arrays["network.hidden.kernel"]
+    _require(type(hidden_dim) is int and kernel.shape == (len(FEATURES), hidden_dim) and hidden_dim > 0, "hidden_dim")
     network = RankingNetwork(
-        np.zeros(width, np.float32),
-        np.ones(width, np.float32),
-        hidden_dim=config["hidden_dim"],
+        np.zeros(len(FEATURES), np.float32),
+        np.ones(len(FEATURES), np.float32),
+        hidden_dim=hidden_dim,
         dropout=0.0,
         rngs=nnx.Rngs(0),
     )
     for name, variable in _name_variables(network).items():
         array = arrays[f"network.{name}"]
-        if array.shape != variable[...].shape:
-            raise ValueError(f"network.{name} has the shape {array.shape}, not {variable[...].shape}")
+        is_able = array.shape == variable.shape and array.dtype == np.float32 and bool(np.isfinite(array).all())
+        _require(is_able, f"network.{name}")
         variable[...] = jnp.asarray(array)
+    _require(bool((network.deviation[...] > 0).all()), "network.deviation")
     return network
 
 
