@@ -213,7 +213,7 @@ class TrainingRun:
             self._remove_unfinished()  # the room is wanted
             raise
         if is_first_process():
-            until = _read_json(self.folder / SECONDS_FILE) or {}
+            until = {str(step): self.seconds_until(step) for step in self._kept_steps()}
             write_json(self.folder / SECONDS_FILE, until | {str(step): seconds})
             write_json(self._marker(step), list_digests(self._step_folder(step)))
         wait_for_all(f"checkpoint {step} is whole")
@@ -252,6 +252,9 @@ class TrainingRun:
 
     def _step_folder(self, step: int) -> Path:
         return self.folder / "steps" / str(step)
+
+    def _kept_steps(self) -> list[int]:
+        return [int(path.stem) for path in (self.folder / "whole").glob("*.json")]
 
     def _marker(self, step: int) -> Path:
         return self.folder / "whole" / f"{step}.json"
