@@ -1,10 +1,10 @@
 """Writing files and folders whole or not at all: what lies under its name is complete, and on the disk.
 
 Everything is written beside its place, brought to the disk (fsync) and renamed. A process that is killed leaves the
-older one, and perhaps what it has written so far under another name; the next writer removes that.
+older one, and perhaps what it has written so far under another name; the next writer removes that. An older folder that
+had stepped aside when the process was killed gets its name back then.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playlist_pipeline.errors import UserError
+from playlist_pipeline.errors import FULL_ERRORS, UserError
 
 _UNFINISHED = ".tmp-"  # between a name and the number of the process that writes
+_FULL = tuple(os.strerror(code) for code in FULL_ERRORS)
 
 
 @contextmanager
@@ -68,6 +69,7 @@ def write_folder(path: str | os.PathLike[str], *, marker: str, kind: str) -> Ite
         raise UserError(f"{target} exists and is no {kind}: move it away or choose another path")
     with _explain_failures(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_old_folder(target)
         written = _make_folder(target)
         try:
             yield written
@@ -94,14 +96,31 @@ def _replace_folder(written: Path, target: Path) -> None:
 
 def _make_folder(target: Path) -> Path:
     """Make the folder in which this process writes, after removing those of processes that are gone."""
+    for left in _find_left(target.name, target.parent):
+        shutil.rmtree(left, ignore_errors=True)
     mine = target.with_name(f"{target.name}{_UNFINISHED}{os.getpid()}")
-    for path in target.parent.iterdir():
-        start, mark, process = path.name.rpartition(_UNFINISHED)
-        is_left = mark and process.isdecimal() and (path == mine or not _is_running(int(process)))
-        if is_left and start in (target.name, f"{target.name}.old"):
-            shutil.rmtree(path, ignore_errors=True)
     mine.mkdir()
     return mine
+
+
+def _clear_old_folder(target: Path) -> None:
+    """Remove an older folder that had stepped aside when its process was killed, or give it its name back."""
+    for left in _find_left(f"{target.name}.old", target.parent):
+        if target.exists():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.rename(target)
+
+
+def _find_left(name: str, folder: Path) -> list[Path]:
+    """Return what processes that are gone, or this one, have left under a name with their number."""
+    found = []
+    for path in folder.iterdir():
+        start, mark, process = path.name.rpartition(_UNFINISHED)
+        is_ours = mark and start == name and process.isdecimal()
+        if is_ours and (int(process) == os.getpid() or not _is_running(int(process))):
+            found.append(path)
+    return found
 
 
 def _is_running(process: int) -> bool:
@@ -111,7 +130,7 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         return True
     return True
 
@@ -129,14 +148,20 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def _explain_failures(target: Path) -> Iterator[None]:
-    """Turn what the file system refuses into a line about ``target``; not all libraries say it by an OSError."""
+    """Turn what the file system refuses into a line about ``target``."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        full = os.strerror(errno.ENOSPC)
-        if not isinstance(error, OSError) and full not in str(error):
+        reason = _find_reason(error)
+        if reason is None:
             raise
-        reason = full if full in str(error) else getattr(error, "strerror", None) or error
         raise UserError(f"{target} cannot be written ({reason}): make room, or choose another place") from error
+
+
+def _find_reason(error: Exception) -> str | None:
+    """Return what the file system said, if it did: some libraries quote it, others only name the cause."""
+    quoted = next((text for text in _FULL if text in str(error)), None)
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return quoted or (cause.strerror or str(cause) if isinstance(cause, OSError) else None)
