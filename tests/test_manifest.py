@@ -11,7 +11,7 @@ from playlist_pipeline.manifest import RunManifest
 def test_lines_survive_a_reload_and_forgetting_removes_them(tmp_path) -> None:
     (tmp_path / "a").write_text("abc")
     first = RunManifest(tmp_path / "manifest.json")
-    first.record("a", {"code": "f1"}, tmp_path / "a")
+    first.record({"a": tmp_path / "a"}, {"code": "f1"})
     again = RunManifest(tmp_path / "manifest.json")
     assert again.artifacts["a"].made_from == {"code": "f1"}
     assert again.artifacts["a"].fingerprint == fingerprint_of({"code": "f1"})
@@ -25,11 +25,11 @@ def test_lines_survive_a_reload_and_forgetting_removes_them(tmp_path) -> None:
 def test_a_write_that_fails_leaves_the_old_manifest(tmp_path, monkeypatch) -> None:
     (tmp_path / "a").write_text("abc")
     line = RunManifest(tmp_path / "manifest.json")
-    line.record("a", {"code": "f1"}, tmp_path / "a")
+    line.record({"a": tmp_path / "a"}, {"code": "f1"})
     before = (tmp_path / "manifest.json").read_bytes()
     monkeypatch.setattr(files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(UserError, match="disk full"):
-        line.record("b", {"code": "f2"}, tmp_path / "a")
+        line.record({"b": tmp_path / "a"}, {"code": "f2"})
     assert (tmp_path / "manifest.json").read_bytes() == before
 
 
