@@ -3,6 +3,7 @@
 import difflib
 import json
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -96,6 +97,7 @@ class ManifestHooks:
         self._saved: dict[str, dict[str, Path]] = {}
         self._node_names: list[str] = []
         self._lock: IO[bytes] | None = None
+        self._thread: int | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -109,7 +111,10 @@ class ManifestHooks:
         Raises:
             UserError: An input of the run was not finished by an earlier one, or another run holds the workspace.
         """
+        if self._thread == threading.get_ident():
+            self._release()  # Ctrl-C in a notebook ended this thread's last run, which Kedro tells nobody
         self._lock = catalog.load("run_manifest").lock()
+        self._thread = threading.get_ident()
         try:
             self._prepare(run_params, pipeline, catalog)
         except BaseException:
