@@ -1,12 +1,16 @@
 """What a user sees who gives a command something it cannot use: one line, and a status that is not zero."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
+
+from playlist_pipeline.cli import explain
 
 PROJECT = Path(__file__).parents[1]
 
@@ -181,3 +185,10 @@ def test_results_that_cannot_be_written_are_one_line(
     assert output.count("\n") == 1
     assert output.startswith(f"Error: {line.format(**places)}")
     assert (tmp_path / "README.md").read_bytes() == before
+
+
+def test_an_error_of_the_system_is_one_line_with_or_without_a_file() -> None:
+    full = os.strerror(errno.ENOSPC)
+    assert explain(OSError(errno.ENOSPC, full, "/data/x")) == f"/data/x: {full}"
+    assert explain(OSError(errno.ENOSPC, full)) == f"standard output or a file without a name: {full}"
+    assert explain(OSError("36 requested and 0 written")) is None

@@ -100,6 +100,7 @@ def test_a_folder_comes_back_if_the_new_one_cannot_take_its_name(tmp_path, monke
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "file"), "Read-only file system"),
         (OSError("36 requested and 0 written"), "36 requested and 0 written"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "No space left on device"),
+        (RuntimeError("I/O error: Disk quota exceeded (os error 122)"), "Disk quota exceeded"),
     ],
 )
 def test_what_the_file_system_refuses_is_one_line(target, error, reason):
@@ -127,10 +128,26 @@ def test_what_dead_processes_left_is_removed_and_what_others_write_stays(target)
     target.parent.mkdir()
     name, parent = target.name, os.getppid()
     others = [f"{name}.tmp-{parent}", f"{name}.tmp-x", f"other{name}.tmp-{dead.pid}", f"{name}.b.tmp-{dead.pid}"]
-    for left in [*others, f"{name}.tmp-{dead.pid}", f"{name}.old.tmp-{dead.pid}", f"{name}.tmp-{os.getpid()}"]:
+    lefts = [f"{name}.tmp-{dead.pid}", f"{name}.tmp-{os.getpid()}"]
+    if not target.suffix:
+        _write_old(target)
+        lefts.append(f"{name}.old.tmp-{dead.pid}")
+    for left in [*others, *lefts]:
         (target.parent / left).mkdir()
     _fill(target)
     assert sorted(path.name for path in target.parent.iterdir()) == sorted([*others, name])
+
+
+def test_a_folder_whose_writer_was_killed_between_the_two_renames_comes_back(tmp_path):
+    target = tmp_path / "model"
+    _write_old(target)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    target.rename(tmp_path / f"model.old.tmp-{dead.pid}")
+    with pytest.raises(KeyboardInterrupt), write_folder(target, marker=MARKER, kind="test folder"):
+        raise KeyboardInterrupt
+    assert _read(target) == "old"
+    assert list(tmp_path.iterdir()) == [target]
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])

@@ -1,8 +1,12 @@
+import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from playlist_pipeline import files, fingerprint
+from playlist_pipeline import files, fingerprint, manifest
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.fingerprint import code_fingerprint, digest_of, fingerprint_of, size_of
 from playlist_pipeline.manifest import RunManifest
@@ -11,7 +15,7 @@ from playlist_pipeline.manifest import RunManifest
 def test_lines_survive_a_reload_and_forgetting_removes_them(tmp_path) -> None:
     (tmp_path / "a").write_text("abc")
     first = RunManifest(tmp_path / "manifest.json")
-    first.record("a", {"code": "f1"}, tmp_path / "a")
+    first.record({"a": tmp_path / "a"}, {"code": "f1"})
     again = RunManifest(tmp_path / "manifest.json")
     assert again.artifacts["a"].made_from == {"code": "f1"}
     assert again.artifacts["a"].fingerprint == fingerprint_of({"code": "f1"})
@@ -25,11 +29,11 @@ def test_lines_survive_a_reload_and_forgetting_removes_them(tmp_path) -> None:
 def test_a_write_that_fails_leaves_the_old_manifest(tmp_path, monkeypatch) -> None:
     (tmp_path / "a").write_text("abc")
     line = RunManifest(tmp_path / "manifest.json")
-    line.record("a", {"code": "f1"}, tmp_path / "a")
+    line.record({"a": tmp_path / "a"}, {"code": "f1"})
     before = (tmp_path / "manifest.json").read_bytes()
     monkeypatch.setattr(files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(UserError, match="disk full"):
-        line.record("b", {"code": "f2"}, tmp_path / "a")
+        line.record({"b": tmp_path / "a"}, {"code": "f2"})
     assert (tmp_path / "manifest.json").read_bytes() == before
 
 
@@ -93,3 +97,60 @@ def test_a_workspace_that_cannot_be_written_is_named(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"^workspace .*file cannot be written \("):
         RunManifest(tmp_path / "file" / "08_reporting" / "run_manifest.json").lock()
+
+
+@pytest.mark.parametrize(
+    "alter", [lambda text: text[:-20], lambda text: text.replace('"f1"', '"f2"'), lambda _: "[" * 99_999]
+)
+def test_a_manifest_that_was_cut_or_altered_is_refused(tmp_path, alter) -> None:
+    (tmp_path / "a").write_text("abc")
+    path = tmp_path / "manifest.json"
+    whole = RunManifest(path)
+    whole.run = {"parameters": {1: (0.1, None), 10: "é", 2: ""}}
+    whole.record({"a": tmp_path / "a"}, {"code": "f1"})
+    assert RunManifest(path).artifacts.keys() == {"a"}
+    path.write_text(alter(path.read_text("utf-8")), "utf-8")
+    with pytest.raises(UserError, match=r"manifest.json is not a run manifest .*; delete it and run again$"):
+        RunManifest(path)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from playlist_pipeline.manifest import RunManifest
+lock = RunManifest(Path(sys.argv[1])).lock()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_lock_goes_with_its_process_and_holds_one_workspace_by_all_its_names(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "workspace" / "08_reporting" / "run_manifest.json"
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "held\n"
+    (tmp_path / "link").symlink_to(tmp_path / "workspace")
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        path,
+        tmp_path / "link" / "08_reporting" / path.name,
+        Path("workspace/../link/08_reporting") / path.name,
+    ):
+        with pytest.raises(UserError, match="is in use by another run"):
+            RunManifest(name).lock()
+    RunManifest(tmp_path / "other" / "08_reporting" / path.name).lock().close()
+    child.kill()
+    child.communicate()
+    RunManifest(path).lock().close()
+
+
+def test_a_lock_that_the_file_system_refuses_is_not_called_another_run(tmp_path, monkeypatch) -> None:
+    def refuse(*_) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(manifest.fcntl, "flock", refuse)
+    with pytest.raises(
+        UserError, match=r"^workspace .* cannot be locked \(No locks available\): give another workspace$"
+    ):
+        RunManifest(tmp_path / "workspace" / "08_reporting" / "run_manifest.json").lock()

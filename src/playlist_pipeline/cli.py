@@ -23,7 +23,7 @@ def explain(error: BaseException | None) -> str | None:
         if isinstance(error, UserError | ParameterValidationError | MissingConfigException):
             return str(error)
         if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
-            return f"{error.filename}: {error.strerror}"
+            return f"{error.filename or 'standard output or a file without a name'}: {error.strerror}"
         if isinstance(error, ValueError) and _raised_by_kedro(error):
             return str(error)
         error = error.__cause__ or error.__context__

@@ -1,10 +1,10 @@
 """Writing files and folders whole or not at all: what lies under its name is complete, and on the disk.
 
 Everything is written beside its place, brought to the disk (fsync) and renamed. A process that is killed leaves the
-older one, and perhaps what it has written so far under another name; the next writer removes that.
+older one, and perhaps what it has written so far under another name; the next writer removes that. An older folder that
+had stepped aside when the process was killed gets its name back then.
 """
 
-import errno
 import json
 import os
 import shutil
@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playlist_pipeline.errors import UserError
+from playlist_pipeline.errors import FULL_ERRORS, UserError
 
 _UNFINISHED = ".tmp-"  # between a name and the number of the process that writes
+_FULL = tuple(os.strerror(code) for code in FULL_ERRORS)
 
 
 @contextmanager
@@ -68,6 +69,7 @@ def write_folder(path: str | os.PathLike[str], *, marker: str, kind: str) -> Ite
         raise UserError(f"{target} exists and is no {kind}: move it away or choose another path")
     with _explain_failures(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_old_folder(target)
         written = _make_folder(target)
         try:
             yield written
@@ -94,14 +96,31 @@ def _replace_folder(written: Path, target: Path) -> None:
 
 def _make_folder(target: Path) -> Path:
     """Make the folder in which this process writes, after removing those of processes that are gone."""
+    for left in _find_left(target.name, target.parent):
+        shutil.rmtree(left, ignore_errors=True)
     mine = target.with_name(f"{target.name}{_UNFINISHED}{os.getpid()}")
-    for path in target.parent.iterdir():
-        start, mark, process = path.name.rpartition(_UNFINISHED)
-        is_left = mark and process.isdecimal() and (path == mine or not _is_running(int(process)))
-        if is_left and start in (target.name, f"{target.name}.old"):
-            shutil.rmtree(path, ignore_errors=True)
     mine.mkdir()
     return mine
+
+
+def _clear_old_folder(target: Path) -> None:
+    """Remove an older folder that had stepped aside when its process was killed, or give it its name back."""
+    for left in _find_left(f"{target.name}.old", target.parent):
+        if target.exists():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.rename(target)
+
+
+def _find_left(name: str, folder: Path) -> list[Path]:
+    """Return what processes that are gone, or this one, have left under a name with their number."""
+    found = []
+    for path in folder.iterdir():
+        start, mark, process = path.name.rpartition(_UNFINISHED)
+        is_ours = mark and start == name and process.isdecimal()
+        if is_ours and (int(process) == os.getpid() or not _is_running(int(process))):
+            found.append(path)
+    return found
 
 
 def _is_running(process: int) -> bool:
@@ -111,7 +130,7 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         return True
     return True
 
@@ -135,18 +154,18 @@ def _explain_failures(target: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        reason = find_full_disk(error) or (
-            getattr(error, "strerror", None) or error if isinstance(error, OSError) else ""
-        )
-        if not reason:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        reason = find_full_disk(error) or (cause.strerror or str(cause) if isinstance(cause, OSError) else None)
+        if reason is None:
             raise
         raise UserError(f"{target} cannot be written ({reason}): make room, or choose another place") from error
 
 
 def find_full_disk(error: BaseException) -> str | None:
     """Return the system's words if an error, or one behind it, says that the disk is full; not all are an OSError."""
-    words = os.strerror(errno.ENOSPC)
     link: BaseException | None = error
-    while link is not None and words not in str(link):
+    while link is not None:
+        if quoted := next((text for text in _FULL if text in str(link)), None):
+            return quoted
         link = link.__cause__ or link.__context__
-    return words if link is not None else None
+    return None

@@ -3,6 +3,7 @@
 import difflib
 import json
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -93,8 +94,10 @@ class ManifestHooks:
         self._catalog = DataCatalog()
         self._manifest: RunManifest | None = None
         self._made_from: dict[str, dict[str, Any]] = {}
+        self._saved: dict[str, dict[str, Path]] = {}
         self._node_names: list[str] = []
         self._lock: IO[bytes] | None = None
+        self._thread: int | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -108,7 +111,10 @@ class ManifestHooks:
         Raises:
             UserError: An input of the run was not finished by an earlier one, or another run holds the workspace.
         """
+        if self._thread == threading.get_ident():
+            self._release()  # Ctrl-C in a notebook ended this thread's last run, which Kedro tells nobody
         self._lock = catalog.load("run_manifest").lock()
+        self._thread = threading.get_ident()
         try:
             self._prepare(run_params, pipeline, catalog)
         except BaseException:
@@ -254,22 +260,25 @@ class ManifestHooks:
         self._manifest.forget([_bare(name) for name in node.outputs])
         known = {name: line.fingerprint for name, line in self._manifest.artifacts.items()} | self._manifest.inputs
         self._made_from[node.name] = self._describe(node, known.__getitem__)
+        self._saved[node.name] = {}
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """Write the manifest's line of an artifact that is whole now.
+        """Write the manifest's lines of a node's artifacts once all are whole.
 
-        After a node's last one, inputs that were kept only in case it is interrupted are cleared.
+        Then inputs that were kept only in case it is interrupted are cleared.
         """
         if self._manifest is None:
             return
-        path = _path_of(self._catalog, dataset_name)
-        self._manifest.record(_bare(dataset_name), self._made_from[node.name], path)
-        if {_bare(name) for name in node.outputs} <= self._manifest.artifacts.keys():
-            for name in node.inputs:
-                dataset: Any = self._catalog.get(name)
-                if hasattr(dataset, "clear"):
-                    dataset.clear()
+        saved = self._saved[node.name]
+        saved[_bare(dataset_name)] = _path_of(self._catalog, dataset_name)
+        if len(saved) < len(node.outputs):
+            return
+        self._manifest.record(saved, self._made_from[node.name])
+        for name in node.inputs:
+            dataset: Any = self._catalog.get(name)
+            if hasattr(dataset, "clear"):
+                dataset.clear()
 
 
 def _name_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -1,13 +1,15 @@
 """The run manifest: which artifacts are whole, and what each was made from.
 
-An artifact counts only once its line stands here. The line is removed before the artifact is made again and
-written last, atomically, so that a killed run leaves nothing that a later run would take for whole.
+An artifact counts only once its line stands here. The lines of what a node makes are removed before the first of it is
+saved again and written after the last, all at once, so that a killed run leaves nothing that a later run would take for
+whole, nor artifacts that do not belong together.
 """
 
 import importlib.metadata
 import json
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
@@ -78,20 +80,23 @@ class RunManifest:
     def _read(self) -> None:
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
+            if content.pop("digest") != fingerprint_of(content):
+                raise ValueError("altered since it was written")
             self.run, self.inputs = content["run"], content["inputs"]
             self.artifacts = {name: Artifact(**line) for name, line in content["artifacts"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{self.path} is not a run manifest ({error}); delete it and run again") from error
 
-    def record(self, name: str, made_from: dict[str, Any], path: Path) -> None:
-        """Write the line of a finished artifact that lies at ``path``."""
-        self.artifacts[name] = Artifact(
-            fingerprint=fingerprint_of(made_from),
-            bytes=size_of(path),
-            digest=digest_of(path),
-            commit=self.run.get("commit"),
-            made_from=made_from,
-        )
+    def record(self, paths: Mapping[str, Path], made_from: dict[str, Any]) -> None:
+        """Write the lines of artifacts that were made together and are finished; ``paths`` are theirs, by name."""
+        for name, path in paths.items():
+            self.artifacts[name] = Artifact(
+                fingerprint=fingerprint_of(made_from),
+                bytes=size_of(path),
+                digest=digest_of(path),
+                commit=self.run.get("commit"),
+                made_from=made_from,
+            )
         self.save()
 
     def forget(self, names: list[str]) -> Self:
@@ -102,9 +107,10 @@ class RunManifest:
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the file holds."""
+        """Return what the file holds; its digest is that of the rest as JSON gives it back."""
         artifacts = {name: vars(line) for name, line in sorted(self.artifacts.items())}
-        return {"run": self.run, "inputs": self.inputs, "artifacts": artifacts}
+        content = json.loads(json.dumps({"run": self.run, "inputs": self.inputs, "artifacts": artifacts}))
+        return content | {"digest": fingerprint_of(content)}
 
     def lock(self) -> IO[bytes]:
         """Return an open file that holds the workspace until it is closed, or the process ends.
@@ -116,16 +122,19 @@ class RunManifest:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             stream = self.path.with_suffix(".lock").open("ab")
         except OSError as error:
-            raise UserError(f"workspace {self.path.parent.parent} cannot be written ({error.strerror})") from error
+            raise self._refuse(f"cannot be written ({error.strerror}): give another workspace") from error
         try:
             if fcntl is not None:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             stream.close()
-            raise UserError(
-                f"workspace {self.path.parent.parent} is in use by another run: wait for it, or give another workspace"
-            ) from error
+            if isinstance(error, BlockingIOError):
+                raise self._refuse("is in use by another run: wait for it, or give another workspace") from error
+            raise self._refuse(f"cannot be locked ({error.strerror}): give another workspace") from error
         return stream
+
+    def _refuse(self, reason: str) -> UserError:
+        return UserError(f"workspace {self.path.parent.parent} {reason}")
 
     def save(self) -> None:
         """Replace the file, whole or not at all."""

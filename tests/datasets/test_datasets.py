@@ -18,7 +18,6 @@ from playlist_pipeline.datasets import (
     CheckpointsDataset,
     DatabaseDataset,
     ModelDataset,
-    OptionalDataset,
     PartsDataset,
     RerankerDataset,
     RunManifestDataset,
@@ -29,6 +28,7 @@ from playlist_pipeline.datasets import (
     SubmissionDataset,
     TableDataset,
     TrialsDataset,
+    WholeFileDataset,
 )
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.manifest import RunManifest
@@ -40,7 +40,7 @@ ALL = [
     CheckpointsDataset,
     DatabaseDataset,
     ModelDataset,
-    OptionalDataset,
+    WholeFileDataset,
     PartsDataset,
     RerankerDataset,
     RunManifestDataset,
@@ -203,26 +203,28 @@ class TestCheckpointsDataset:
             dataset.save("anything")
 
 
-class TestOptionalDataset:
+class TestWholeFileDataset:
     def test_a_missing_file_is_none_and_a_saved_one_is_loaded(self, tmp_path: Path) -> None:
-        dataset = OptionalDataset(filepath=str(tmp_path / "report.json"))
+        dataset = WholeFileDataset(filepath=str(tmp_path / "report.json"), optional=True)
         assert dataset.load() is None
+        with pytest.raises(DatasetError, match=r"report\.json"):
+            WholeFileDataset(filepath=str(tmp_path / "report.json")).load()
         dataset.save({"a": [1, None]})
         assert dataset.exists()
         assert dataset.load() == {"a": [1, None]}
 
     def test_the_other_dataset_has_its_arguments_and_its_preview(self, tmp_path: Path) -> None:
         table = {"type": "pandas.CSVDataset", "save_args": {"index": False}}
-        dataset = OptionalDataset(filepath=str(tmp_path / "table.csv"), dataset=table)
+        dataset = WholeFileDataset(filepath=str(tmp_path / "table.csv"), dataset=table)
         dataset.save(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}))
         assert (tmp_path / "table.csv").read_text() == "a,b\n1,x\n2,y\n"
         assert dataset.preview(nrows=1)["data"] == [[1, "x"]]
-        assert not hasattr(OptionalDataset(filepath=str(tmp_path / "x"), dataset="text.TextDataset"), "preview")
+        assert not hasattr(WholeFileDataset(filepath=str(tmp_path / "x"), dataset="text.TextDataset"), "preview")
 
     def test_a_damaged_file_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "report.json").write_text("{")
         with pytest.raises(DatasetError, match=r"report\.json"):
-            OptionalDataset(filepath=str(tmp_path / "report.json")).load()
+            WholeFileDataset(filepath=str(tmp_path / "report.json")).load()
 
 
 class TestTrialsDataset:

@@ -2,13 +2,11 @@
 
 import logging
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
-import numpy as np
 import pytest
 
 from playlist_pipeline.config import ExtractConfig
@@ -19,11 +17,10 @@ from playlist_pipeline.mpd.parts import PartStore
 CONFIG = ExtractConfig(strict=False, num_workers=2, max_problems=100)
 NAMES = ("playlists", "artists", "albums", "tracks", "memberships")
 
-# Extracts and writes the tables. The n-th write of a part may stop half-way for ever, with half of its bytes on disk.
+# Extracts. The n-th write of a part stops half-way for ever, with half of its bytes on disk.
 CHILD = """
 import sys, threading, time
 from pathlib import Path
-import pyarrow.json, pyarrow.parquet
 from playlist_pipeline.config import ExtractConfig
 from playlist_pipeline.mpd import Archive, extract_tables
 from playlist_pipeline.mpd.parts import PartStore
@@ -52,36 +49,22 @@ Path.open = open_
 
 print("ready", flush=True)
 config = ExtractConfig(strict=False, num_workers=2, max_problems=100)
-tables, report = extract_tables(Archive(archive), config, progress=False, store=PartStore(folder / "parts"))
-for name in ("playlists", "artists", "albums", "tracks", "memberships"):
-    pyarrow.parquet.write_table(getattr(tables, name), folder / f"{name}.parquet")
-print("done", flush=True)
+extract_tables(Archive(archive), config, progress=False, store=PartStore(folder / "parts"))
 """
 
 
 @pytest.fixture
-def make_twelve(tmp_path, make_playlists, write_archive, slice_text):
+def archive(tmp_path, make_playlists, write_archive, slice_text):
     """Give an archive of twelve slices: one has a playlist to repair, one lone surrogates, and one is skipped."""
-
-    def make(size):
-        playlists = make_playlists(12 * size)
-        playlists[2 * size]["num_tracks"] += 1
-        playlists[4 * size]["name"] = "\ud83d"
-        files = {
-            f"mpd.slice.{first}-{first + size - 1}.json": slice_text(
-                playlists[first : first + size], first, first + size - 1
-            )
-            for first in range(0, 12 * size, size)
-        }
-        files[f"mpd.slice.{8 * size}-{9 * size - 1}.json"] = "{"
-        return Archive(write_archive(tmp_path, files))
-
-    return make
-
-
-@pytest.fixture
-def archive(make_twelve):
-    return make_twelve(10)
+    playlists = make_playlists(120)
+    playlists[20]["num_tracks"] += 1
+    playlists[40]["name"] = "\ud83d"
+    files = {
+        f"mpd.slice.{first}-{first + 9}.json": slice_text(playlists[first : first + 10], first, first + 9)
+        for first in range(0, 120, 10)
+    }
+    files["mpd.slice.80-89.json"] = "{"
+    return Archive(write_archive(tmp_path, files))
 
 
 def _extract(archive, store=None, config=CONFIG):
@@ -189,8 +172,29 @@ def test_a_place_that_cannot_be_written_is_one_line(archive, tmp_path):
         _extract(archive, PartStore(tmp_path / "parts"))
 
 
-def _bytes_of(folder):
-    return {name: (folder / f"{name}.parquet").read_bytes() for name in NAMES}
+def test_parts_that_do_not_fit_the_disk_are_one_line_and_the_others_are_used(archive, tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource", reason="needs limits of the operating system")
+    store = PartStore(tmp_path / "parts")
+    plain = _extract(archive)
+    sizes = sorted(path.stat().st_size for path in _list_parts(archive, tmp_path))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[len(sizes) // 2], limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"\.part cannot be written \(File too large\): make room"):
+            _extract(archive, store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(store.path.glob("*/*.tmp"))
+    num_kept = len(list(store.path.glob("*/*.part")))
+    read = _count_reads(monkeypatch)
+    _assert_same(_extract(archive, store), plain)
+    assert len(read) == 12 - num_kept
+
+
+def _list_parts(archive, tmp_path):
+    store = PartStore(tmp_path / "calm")
+    _extract(archive, store)
+    return list(store.path.glob("*/*.part"))
 
 
 def _start(archive, folder, stop_at=0):
@@ -200,48 +204,19 @@ def _start(archive, folder, stop_at=0):
     return child
 
 
-@pytest.mark.slow
-def test_kill_at_random_moments_and_run_again(make_twelve, tmp_path, capsys):
-    """Five kills inside the writing of a part, five at any time after the first part is whole."""
-    archive = make_twelve(100)
-    calm = _start(archive, tmp_path / "calm")
-    _wait_for_a_part(tmp_path / "calm")
-    start = time.perf_counter()
-    assert calm.stdout.readline() == "done\n"
-    duration = time.perf_counter() - start
-    calm.communicate(timeout=120)
-    expected = _bytes_of(tmp_path / "calm")
-    rng = random.Random(2018)
-    # Writes 1 to 11 are parts.
-    moments = [("write", number) for number in rng.sample(range(1, 12), 5)]
-    moments += [("delay", rng.random() * duration) for _ in range(5)]
-    kept = []
-    for number, (kind, moment) in enumerate(moments):
-        folder = tmp_path / str(number)
-        child = _start(archive, folder, moment if kind == "write" else 0)
-        if kind == "write":
-            where = child.stdout.readline().strip()
-            assert where.startswith("half ")
-            assert where.endswith(".tmp")
-        else:
-            _wait_for_a_part(folder)
-            time.sleep(moment)
-            where = f"{folder.name}: {moment:.3f} s after the first part, of {duration:.3f} s"
-        os.kill(child.pid, signal.SIGKILL)
-        child.communicate(timeout=60)
-        kept.append(len(list(folder.glob("parts/*/*.part"))))
-        with capsys.disabled():
-            sys.stdout.write(f"killed: {where}; {kept[-1]} parts are whole\n")
-        again = _start(archive, folder)
-        assert again.communicate(timeout=120)[0] == "done\n"
-        assert _bytes_of(folder) == expected
-        assert not list(folder.glob("parts/*/*.tmp"))
-    assert np.any(np.array(kept[:5]) > 0)
-    assert np.all(np.array(kept[5:]) > 0)
-
-
-def _wait_for_a_part(folder):
-    end = time.monotonic() + 60
-    while not list(folder.glob("parts/*/*.part")):
-        assert time.monotonic() < end, "no part is written"
-        time.sleep(0.001)
+@pytest.mark.parametrize("stop_at", [2, 9])
+def test_a_kill_inside_the_writing_of_a_part_costs_that_part_alone(archive, tmp_path, monkeypatch, stop_at):
+    """``tests/benchmarks/data_faults.py`` kills at random moments and at other writes."""
+    child = _start(archive, tmp_path, stop_at)
+    half = Path(child.stdout.readline().removeprefix("half ").strip())
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate(timeout=60)
+    store = PartStore(tmp_path / "parts")
+    num_kept = len(list(store.path.glob("*/*.part")))
+    assert half.suffix == ".tmp"
+    assert half.stat().st_size > 0
+    assert num_kept >= stop_at - CONFIG.num_workers
+    read = _count_reads(monkeypatch)
+    _assert_same(_extract(archive, store), _extract(archive))
+    assert len(read) == 12 - num_kept + 12
+    assert not half.exists()

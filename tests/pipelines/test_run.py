@@ -1,6 +1,8 @@
 """The pipelines as Kedro runs them, on a tiny archive."""
 
+import errno
 import json
+import os
 import random
 import shutil
 import zipfile
@@ -13,7 +15,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError, MemoryDataset
 
-from playlist_pipeline import hooks
+from playlist_pipeline import files, hooks
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.manifest import RunManifest, digest_of
 from playlist_pipeline.mpd import Archive
@@ -212,6 +214,63 @@ def test_an_extraction_that_could_not_save_goes_on_from_what_it_read(
     for name in ("playlists", "artists", "albums", "tracks", "memberships"):
         path = Path("02_intermediate") / f"{name}.parquet"
         assert (workspace / path).read_bytes() == (finished_workspace / path).read_bytes()
+
+
+def _fill_the_disk_at(name: str, monkeypatch) -> None:
+    """Let the disk be full when the file or folder of this name is brought to it."""
+    sync = files._sync
+
+    def refuse(path: Path) -> None:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(path)
+
+    monkeypatch.setattr(files, "_sync", refuse)
+
+
+def test_artifacts_of_a_node_count_together(
+    workspace: Path, tiny_archive: Path, tmp_path: Path, run_pipeline, monkeypatch
+) -> None:
+    """The second of two does not fit the disk: the first is there, but neither counts, and the next run makes both."""
+    calm = shutil.copytree(workspace, tmp_path / "calm")
+    permuted = {"split": {"rule": "permutation"}}
+    run_pipeline(calm, tiny_archive, "split", **permuted)
+    table, report = (Path("03_primary") / name for name in ("splits.parquet", "split_report.json"))
+    old = (workspace / report).read_bytes()
+    with monkeypatch.context() as patched:
+        _fill_the_disk_at(report.name, patched)
+        with pytest.raises(DatasetError, match=r"split_report\.json cannot be written \(No space left on device\)"):
+            run_pipeline(workspace, tiny_archive, "split", **permuted)
+    assert (workspace / table).read_bytes() == (calm / table).read_bytes()
+    assert (workspace / report).read_bytes() == old
+    lines = RunManifest(workspace / REPORTS / "run_manifest.json").artifacts
+    assert not {"splits", "split_report"} & lines.keys()
+    with pytest.raises(UserError, match=r"^splits .* is missing, or the run that was to make it did not finish"):
+        run_pipeline(workspace, tiny_archive, "catalog", **permuted)
+    assert run_pipeline(workspace, tiny_archive, "split", only_missing_outputs=True, **permuted) == [
+        "split_playlists_node"
+    ]
+    for path in (table, report):
+        assert (workspace / path).read_bytes() == (calm / path).read_bytes()
+
+
+def test_a_run_that_ends_between_an_artifact_and_its_line_is_repeated(
+    workspace: Path, tiny_archive: Path, run_pipeline, monkeypatch, caplog
+) -> None:
+    """By Ctrl-C, of which Kedro tells hooks nothing: the workspace is free again all the same."""
+    before = RunManifest(workspace / REPORTS / "run_manifest.json").artifacts["catalog_db"]
+
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunManifest, "record", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_pipeline(workspace, tiny_archive, "catalog")
+    with caplog.at_level("INFO", logger="playlist_pipeline"):
+        assert run_pipeline(workspace, tiny_archive, "catalog", only_missing_outputs=True) == ["build_catalog_node"]
+    assert "build_catalog_node is stale: the run that made it last did not finish" in caplog.messages
+    assert RunManifest(workspace / REPORTS / "run_manifest.json").artifacts["catalog_db"].digest == before.digest
 
 
 def _read_only_md5sums(inflate):

@@ -12,7 +12,7 @@ import pyarrow as pa
 from playlist_pipeline.corpus.split import SPLITS, index_splits
 from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary, iter_memberships
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.files import write_folder, write_json
+from playlist_pipeline.files import write_folder
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def save_sequences(
                 np.save(folder / name / f"{array_name}.npy", array, allow_pickle=False)
             counts[name] = {"playlists": len(part), "tokens": len(part.tokens), "unk": int((part.tokens == UNK).sum())}
         meta = {"format_version": FORMAT_VERSION, "vocabulary_fingerprint": vocabulary_fingerprint, "parts": counts}
-        write_json(folder / META_NAME, meta)
+        (folder / META_NAME).write_text(json.dumps(meta, indent=2) + "\n", "utf-8")
     return counts
 
 

@@ -5,7 +5,6 @@ from playlist_pipeline.datasets.challenge_set_dataset import ChallengeSetDataset
 from playlist_pipeline.datasets.checkpoints_dataset import CheckpointsDataset
 from playlist_pipeline.datasets.database_dataset import DatabaseDataset
 from playlist_pipeline.datasets.model_dataset import ModelDataset
-from playlist_pipeline.datasets.optional_dataset import OptionalDataset
 from playlist_pipeline.datasets.parts_dataset import PartsDataset
 from playlist_pipeline.datasets.reranker_dataset import RerankerDataset
 from playlist_pipeline.datasets.run_manifest_dataset import RunManifestDataset
@@ -16,6 +15,7 @@ from playlist_pipeline.datasets.study_runs_dataset import StudyRunsDataset
 from playlist_pipeline.datasets.submission_dataset import SubmissionDataset
 from playlist_pipeline.datasets.table_dataset import TableDataset
 from playlist_pipeline.datasets.trials_dataset import TrialsDataset
+from playlist_pipeline.datasets.whole_file_dataset import WholeFileDataset
 
 __all__ = [
     "ArchiveDataset",
@@ -23,7 +23,6 @@ __all__ = [
     "CheckpointsDataset",
     "DatabaseDataset",
     "ModelDataset",
-    "OptionalDataset",
     "PartsDataset",
     "RerankerDataset",
     "RunManifestDataset",
@@ -34,4 +33,5 @@ __all__ = [
     "SubmissionDataset",
     "TableDataset",
     "TrialsDataset",
+    "WholeFileDataset",
 ]

@@ -43,7 +43,6 @@ class DatabaseDataset(PathDataset[DatabaseWriter, Database]):
 
     def save(self, data: DatabaseWriter) -> None:
         """Call ``data`` with the path; it writes the database whole or not at all."""
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
         data(self._filepath)
 
     def _exists(self) -> bool:

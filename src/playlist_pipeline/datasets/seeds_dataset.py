@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 
+from playlist_pipeline.files import write_file
+
 if TYPE_CHECKING:  # the room generation imports JAX
     from playlist_pipeline.generation.seed_files import SeedList
 
@@ -62,8 +64,8 @@ class SeedsDataset(AbstractDataset[list[list[str]], list["SeedList"]]):
         """Write one block of lines for each playlist."""
         from playlist_pipeline.generation.seed_files import START  # noqa: PLC0415
 
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        self._filepath.write_text("\n\n".join("\n".join(seeds or [START]) for seeds in data) + "\n", "utf-8")
+        with write_file(self._filepath) as written:
+            written.write_text("\n\n".join("\n".join(seeds or [START]) for seeds in data) + "\n", "utf-8")
 
     def _exists(self) -> bool:
         return self._filepath.is_file()

@@ -23,12 +23,11 @@ make no difference when a name is looked up.
 
 import csv
 import json
-import os
 import re
 import shutil
 import unicodedata
-import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -36,6 +35,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from playlist_pipeline.errors import UserError
+from playlist_pipeline.files import write_file
 from playlist_pipeline.generation.export import GeneratedPlaylist
 from playlist_pipeline.generation.lookup import make_link
 from playlist_pipeline.generation.seed_files import FORMULA
@@ -220,42 +220,26 @@ def write_files(texts: Mapping[Path, str]) -> None:
     Raises:
         UserError: A file cannot be written.
     """
-    written: dict[Path, Path] = {}
-    path = Path()
-    try:
+    with ExitStack() as stack:
         for path, text in texts.items():
             target = path.resolve()  # a link stays a link
             if target.is_dir():
                 raise UserError(f"{path} is a folder: give the name of a file")
-            if target.exists() and not target.is_file():  # a device or a pipe
-                target.write_bytes(text.encode())
-            else:
-                written[target] = _write_beside(target, text)
-        for path, temporary in written.items():
-            temporary.replace(path)
+            if target.exists() and not target.is_file():
+                _write_to_device(target, text)
+                continue
+            written = stack.enter_context(write_file(target))
+            written.write_bytes(text.encode())
+            if target.exists():
+                shutil.copymode(target, written)
+
+
+def _write_to_device(path: Path, text: str) -> None:
+    """Write to a device or a pipe, which nothing can take the place of."""
+    try:
+        path.write_bytes(text.encode())
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): give another place") from error
-    finally:
-        for temporary in written.values():
-            temporary.unlink(missing_ok=True)
-
-
-def _write_beside(target: Path, text: str) -> Path:
-    """Write a text to a new file in the folder of ``target``, with its permissions, and return its path."""
-    if not target.parent.exists():
-        target.parent.mkdir(parents=True)
-    temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
 
 
 def _require_known(format: str) -> None:

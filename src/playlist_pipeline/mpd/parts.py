@@ -126,7 +126,10 @@ class Parts:
                 file.write(data)
             building.replace(path)
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}: make room, or choose another workspace") from error
+            building.unlink(missing_ok=True)  # what it took is wanted
+            raise UserError(
+                f"{path} cannot be written ({error.strerror}): make room, or choose another workspace"
+            ) from error
 
 
 def _name(part: Slice) -> str:
