@@ -229,7 +229,7 @@ def _run_pipeline(
             self.nodes.append(node.name)
 
     places = {"archive": str(archive), "workspace": str(workspace)}
-    places |= {key: parameters.pop(key) for key in ("challenge_set", "submission") if key in parameters}
+    places |= {key: parameters.pop(key) for key in ("challenge_set", "submission", "allow_stale") if key in parameters}
     merged = {key: TINY_PARAMETERS.get(key, {}) | parameters.get(key, {}) for key in TINY_PARAMETERS | parameters}
     bootstrap_project(PROJECT)
     watcher = Watcher()

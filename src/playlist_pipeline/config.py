@@ -137,7 +137,7 @@ class SplitConfig(Config):
     seed: int
     train_fraction: float
     validation_fraction: float
-    test_pids: str | None
+    test_pids: str | None = dataclasses.field(metadata={"file": True})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -759,7 +759,7 @@ class EvaluateConfig(Config):
     min_truth: int
     challenge_closed: bool
     challenge_reuse: bool
-    deezer_pids: str | None
+    deezer_pids: str | None = dataclasses.field(metadata={"file": True})
     num_recommendations: int
     max_playlists: int | None
     baselines: tuple[str, ...]

@@ -1,10 +1,9 @@
 """Kedro hooks: refuse unknown parameters, and keep the run manifest."""
 
 import difflib
-import json
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
@@ -15,16 +14,18 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from playlist_pipeline.config import BASELINE_PACKAGES, CONFIG_CLASSES, Config, SystemConfig, make_config
+from playlist_pipeline.config import BASELINE_PACKAGES, CONFIG_CLASSES, SystemConfig, make_config
 from playlist_pipeline.data_catalog import ManifestCatalog
 from playlist_pipeline.errors import UserError
-from playlist_pipeline.fingerprint import code_fingerprint, digest_of, fingerprint_of, size_of
 from playlist_pipeline.manifest import RunManifest, describe_environment
 from playlist_pipeline.pipeline_registry import PIPELINES, register_pipelines
+from playlist_pipeline.provenance import Provenance, bare, load_parameters, path_of
 
 LOGGER = logging.getLogger(__name__)
 # Given with --params and read by the catalog and by globals, not by nodes.
 PLACES = ("archive", "workspace", "seeds_file", "challenge_set", "submission")
+ALLOW_STALE = "allow_stale"  # given with --params: use inputs that are not what would be made today
+MOST_CAUSES = 5
 
 
 class ParameterHooks:
@@ -46,7 +47,9 @@ class ParameterHooks:
                 raise UserError(f"parameter {name} = {parameters[name]!r} is not allowed: give a path")
         if "seeds_file" in parameters and not context.project_path.joinpath(parameters["seeds_file"]).is_file():
             raise UserError(f"parameter seeds_file: there is no file {parameters['seeds_file']}")
-        known = [*CONFIG_CLASSES, *PLACES]
+        if not isinstance(parameters.get(ALLOW_STALE, False), bool):
+            raise UserError(f"parameter {ALLOW_STALE} = {parameters[ALLOW_STALE]!r} is not allowed: give true or false")
+        known = [*CONFIG_CLASSES, *PLACES, ALLOW_STALE]
         for name in parameters:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
@@ -85,14 +88,14 @@ def _require_packages(key: str, systems: Sequence[str]) -> None:
 class ManifestHooks:
     """Keeps the run manifest, marks stale artifacts, and refuses inputs that no finished run has made.
 
-    A node's fingerprint is a digest of its name, the sources that it uses, its parameters and its inputs'
-    fingerprints. Node hooks do not run under Kedro's ParallelRunner; use the default runner.
+    Node hooks do not run under Kedro's ParallelRunner; use the default runner.
     """
 
     def __init__(self) -> None:
         self._project_path = Path.cwd()
         self._catalog = DataCatalog()
         self._manifest: RunManifest | None = None
+        self._provenance: Provenance
         self._made_from: dict[str, dict[str, Any]] = {}
         self._saved: dict[str, dict[str, Path]] = {}
         self._node_names: list[str] = []
@@ -109,7 +112,8 @@ class ManifestHooks:
         """Hold the workspace, check the run's inputs against the manifest and mark what is stale.
 
         Raises:
-            UserError: An input of the run was not finished by an earlier one, or another run holds the workspace.
+            UserError: An input of the run was not finished by an earlier one, or is not what would be made today, or
+                another run holds the workspace.
         """
         if self._thread == threading.get_ident():
             self._release()  # Ctrl-C in a notebook ended this thread's last run, which Kedro tells nobody
@@ -139,113 +143,66 @@ class ManifestHooks:
     def _prepare(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: ManifestCatalog) -> None:
         self._catalog, self._manifest = catalog, catalog.load("run_manifest")
         self._node_names = [node.name for node in pipeline.nodes]
-        manifest = self._manifest
+        manifest, only_missing = self._manifest, run_params["only_missing_outputs"]
         everything = register_pipelines()
         # A pipeline outside the default one counts when it runs: verify reads as raw data what challenge makes.
         named = (everything[name] for name in run_params["pipeline_names"] or ())
         whole = sum(named, everything["__default__"])
         self._refuse_unfinished(pipeline, manifest, everything, whole)
-
-        planned = self._plan(whole, manifest)
-        written = [name for node in whole.nodes for name in node.outputs]
-        stale = {_bare(name) for name in written if not self._is_current(name, planned, manifest)}
-        for name in sorted(stale & {_bare(name) for name in pipeline.inputs()}):
-            LOGGER.warning("%s was made from other inputs, parameters or code than today's; it is used as it is", name)
-        outputs = {name for node in pipeline.nodes for name in node.outputs}
-        catalog.stale = frozenset(name for name in outputs if _bare(name) in stale)
-        if run_params["only_missing_outputs"]:
-            makers = [node for node in pipeline.nodes if node.outputs]
-            again = [node for node in makers if stale & {_bare(name) for name in node.outputs}]
-            for node in again:
-                self._tell_why(node, planned, manifest)
-            LOGGER.info("the artifacts of %d of %d nodes are up to date", len(makers) - len(again), len(makers))
         manifest.run = {
             "pipelines": run_params["pipeline_names"] or ["__default__"],
             "env": run_params["env"],
-            "parameters": {key: self._parameters(f"params:{key}").to_dict() for key in CONFIG_CLASSES},
+            "parameters": {key: load_parameters(catalog, f"params:{key}").to_dict() for key in CONFIG_CLASSES},
             **describe_environment(self._project_path),
         }
+        self._provenance = Provenance(catalog, manifest, whole, thorough=only_missing)
+        self._refuse_stale(pipeline, is_allowed=(run_params.get("runtime_params") or {}).get(ALLOW_STALE, False))
+        outputs = {name for node in pipeline.nodes for name in node.outputs}
+        catalog.stale = frozenset(name for name in outputs if bare(name) in self._provenance.stale)
+        if only_missing:
+            self._tell_what_is_stale(pipeline)
 
     def _refuse_unfinished(
         self, pipeline: Pipeline, manifest: RunManifest, everything: Mapping[str, Pipeline], whole: Pipeline
     ) -> None:
-        maker = {_bare(name): node for node in whole.nodes for name in node.outputs}
+        maker = {bare(name): node for node in whole.nodes for name in node.outputs}
         for name in sorted(pipeline.inputs()):
-            if _bare(name) in maker and not self._is_finished(name, manifest):
-                before = whole.to_outputs(*maker[_bare(name)].outputs)
+            if bare(name) in maker and not self._is_finished(name, manifest):
+                before = whole.to_outputs(*maker[bare(name)].outputs)
                 lacking = {
                     node for node in before.nodes for made in node.outputs if not self._is_finished(made, manifest)
                 }
                 owners = [key for key in PIPELINES if lacking & set(everything[key].nodes)]
-                path = _path_of(self._catalog, name)
+                path = path_of(self._catalog, name)
                 raise UserError(
-                    f"{_bare(name)} ({path}) is missing, or the run that was to make it did not finish; "
+                    f"{bare(name)} ({path}) is missing, or the run that was to make it did not finish; "
                     f"make it with: kedro run --pipelines={','.join(owners)} and the same --params and --env"
                 )
 
     def _is_finished(self, name: str, manifest: RunManifest) -> bool:
-        return _bare(name) in manifest.artifacts and _path_of(self._catalog, name).exists()
+        return bare(name) in manifest.artifacts and path_of(self._catalog, name).exists()
 
-    def _plan(self, pipeline: Pipeline, manifest: RunManifest) -> dict[str, str]:
-        """Return the fingerprint that each artifact would have if all pipelines ran now."""
-        planned: dict[str, str] = {}
-        for name in sorted(pipeline.inputs()):
-            if not name.startswith("param"):
-                planned[_bare(name)] = self._raw_fingerprint(name) or manifest.inputs.get(_bare(name), "")
-        manifest.inputs = dict(planned)
-        for node in pipeline.nodes:
-            fingerprint = fingerprint_of(self._describe(node, planned.__getitem__))
-            planned |= {_bare(name): fingerprint for name in node.outputs}
-        return planned
+    def _refuse_stale(self, pipeline: Pipeline, *, is_allowed: bool) -> None:
+        for name in sorted(self._provenance.stale & {bare(name) for name in pipeline.inputs()}):
+            causes = self._provenance.find_causes(name)
+            more = f"; and {len(causes) - MOST_CAUSES} more" * (len(causes) > MOST_CAUSES)
+            line = f"{name} is not what would be made today ({'; '.join(causes[:MOST_CAUSES])}{more})"
+            if not is_allowed:
+                raise UserError(
+                    f"{line}: make it again with `kedro run --only-missing-outputs` and the same --params and --env, "
+                    f"or use it as it is with --params={ALLOW_STALE}=true"
+                )
+            LOGGER.warning("%s; it is used as it is", line)
 
-    def _describe(self, node: Node, input_fingerprint: Callable[[str], str]) -> dict[str, Any]:
-        """Return what a node's outputs are made from: its code, its parameters and its inputs' fingerprints."""
-        keys = [name for name in node.inputs if name.startswith("params:")]
-        parameters = {name: self._parameters(name).to_dict(only_result=True) for name in keys}
-        inputs = {name: input_fingerprint(_bare(name)) for name in node.inputs if name not in keys}
-        code = code_fingerprint(node.func.__module__)
-        return {"node": node.name, "code": code, "parameters": parameters, "inputs": inputs}
-
-    def _tell_why(self, node: Node, planned: Mapping[str, str], manifest: RunManifest) -> None:
-        """Say why a node's outputs are made again, if they were made before."""
-        reasons = []
-        lines = {name: manifest.artifacts.get(_bare(name)) for name in node.outputs}
-        for name, line in lines.items():
-            path = _path_of(self._catalog, name)
-            if line is not None and line.bytes != size_of(path):
-                reasons.append(f"{path} is not as it was left" if path.exists() else f"{path} is missing")
-        before = next((line.made_from for line in lines.values() if line is not None), None)
-        if before:
-            now = json.loads(json.dumps(self._describe(node, planned.__getitem__)))  # as the manifest gives it back
-            reasons += _name_differences(before, now)
-        if None in lines.values() and any(_path_of(self._catalog, name).exists() for name in lines):
-            reasons.append("the run that made it last did not finish")
-        if reasons:
-            LOGGER.info("%s is stale: %s", node.name, "; ".join(reasons))
-
-    def _parameters(self, name: str) -> Config:
-        """Return a parameters object; Kedro makes those of the pipelines that run, the others are dictionaries."""
-        value = self._catalog.load(name)
-        return value if isinstance(value, Config) else make_config(name.removeprefix("params:"), value)
-
-    def _raw_fingerprint(self, name: str) -> str | None:
-        """Return the fingerprint of an input that no node makes; None if it cannot be read now."""
-        dataset: Any = self._catalog.get(name)
-        if hasattr(dataset, "fingerprint"):
-            try:
-                return dataset.fingerprint()
-            except UserError:
-                return None
-        path = _path_of(self._catalog, name)
-        return digest_of(path) if path.exists() else None
-
-    def _is_current(self, name: str, planned: Mapping[str, str], manifest: RunManifest) -> bool:
-        line = manifest.artifacts.get(_bare(name))
-        return (
-            line is not None
-            and line.fingerprint == planned[_bare(name)]
-            and line.bytes == size_of(_path_of(self._catalog, name))
-        )
+    def _tell_what_is_stale(self, pipeline: Pipeline) -> None:
+        makers = [node for node in pipeline.nodes if node.outputs]
+        again = [node for node in makers if self._provenance.stale & {bare(name) for name in node.outputs}]
+        for node in again:
+            if reasons := self._provenance.find_reasons(node):
+                LOGGER.info("%s is stale: %s", node.name, "; ".join(reasons))
+        if others := self._provenance.find_other_versions():
+            LOGGER.warning("kept although made with other versions of libraries: %s", "; ".join(others))
+        LOGGER.info("the artifacts of %d of %d nodes are up to date", len(makers) - len(again), len(makers))
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -257,9 +214,9 @@ class ManifestHooks:
         """Strike all outputs of the node from the manifest before the first of them is saved."""
         if self._manifest is None:
             return
-        self._manifest.forget([_bare(name) for name in node.outputs])
+        self._manifest.forget([bare(name) for name in node.outputs])
         known = {name: line.fingerprint for name, line in self._manifest.artifacts.items()} | self._manifest.inputs
-        self._made_from[node.name] = self._describe(node, known.__getitem__)
+        self._made_from[node.name] = self._provenance.describe(node, known.__getitem__)
         self._saved[node.name] = {}
 
     @hook_impl
@@ -271,7 +228,7 @@ class ManifestHooks:
         if self._manifest is None:
             return
         saved = self._saved[node.name]
-        saved[_bare(dataset_name)] = _path_of(self._catalog, dataset_name)
+        saved[bare(dataset_name)] = path_of(self._catalog, dataset_name)
         if len(saved) < len(node.outputs):
             return
         self._manifest.record(saved, self._made_from[node.name])
@@ -279,27 +236,3 @@ class ManifestHooks:
             dataset: Any = self._catalog.get(name)
             if hasattr(dataset, "clear"):
                 dataset.clear()
-
-
-def _name_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Name what differs between two descriptions of what a node's outputs are made from."""
-    found = ["the code has changed"] if before["code"] != now["code"] else []
-    for name, values in now["parameters"].items():
-        key, old = name.removeprefix("params:"), before["parameters"].get(name, {})
-        for field in sorted(old.keys() | values.keys()):
-            if field not in old:
-                found.append(f"{key}.{field} is new")
-            elif old[field] != values.get(field):
-                found.append(f"{key}.{field} is {values.get(field)!r}, was {old[field]!r}")
-    inputs = (name for name in now["inputs"] if before["inputs"].get(name) != now["inputs"][name])
-    return found + [f"{_bare(name)} has changed" for name in inputs]
-
-
-def _bare(name: str) -> str:
-    """Return a dataset's name without its transcoding."""
-    return name.partition("@")[0]
-
-
-def _path_of(catalog: DataCatalog, name: str) -> Path:
-    # kedro-datasets name it `_filepath` throughout; there is no public accessor.
-    return Path(str(catalog.get(name)._filepath))  # type: ignore[union-attr]

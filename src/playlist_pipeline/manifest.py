@@ -50,6 +50,7 @@ class Artifact:
         digest: SHA-256 of its content.
         commit: Of the project when it was made; None outside a git checkout.
         made_from: What the fingerprint is of: node, code, parameters and inputs by name.
+        versions: Of Python, the project and its libraries.
     """
 
     fingerprint: str
@@ -57,6 +58,7 @@ class Artifact:
     digest: str
     commit: str | None
     made_from: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 class RunManifest:
@@ -96,6 +98,7 @@ class RunManifest:
                 digest=digest_of(path),
                 commit=self.run.get("commit"),
                 made_from=made_from,
+                versions=self.run.get("versions", {}),
             )
         self.save()
 

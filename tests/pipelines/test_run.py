@@ -4,10 +4,14 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from kedro.framework.context import KedroContext
@@ -15,7 +19,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError, MemoryDataset
 
-from playlist_pipeline import files, hooks
+from playlist_pipeline import files, provenance
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.manifest import RunManifest, digest_of
 from playlist_pipeline.mpd import Archive
@@ -54,8 +58,9 @@ def test_every_edge_is_a_persisted_catalog_entry_with_a_layer(context: KedroCont
     datasets = {name for pipeline in register_pipelines().values() for name in pipeline.datasets()}
     names = {name for name in datasets if not name.startswith("params:")}
     assert len(names) >= 20
+    catalog = context.catalog  # made anew each time
     for name in names | {"run_manifest"}:
-        dataset = context.catalog.get(name)
+        dataset = catalog.get(name)
         assert dataset is not None, name
         assert not isinstance(dataset, MemoryDataset), name
         layer = dataset.metadata["kedro-viz"]["layer"]
@@ -168,27 +173,31 @@ def test_a_changed_archive_redoes_the_data_part(
     assert pq.read_metadata(workspace / "02_intermediate" / "playlists.parquet").num_rows == 41
 
 
-@pytest.mark.parametrize("case", ["altered", "missing", "unfinished", "code"])
+@pytest.mark.parametrize("case", ["altered", "longer", "missing", "unfinished", "code"])
 def test_why_an_artifact_is_made_again(
     case: str, workspace: Path, tiny_archive, run_pipeline, monkeypatch, caplog
 ) -> None:
     path = workspace / "04_feature" / "vocabulary.parquet"
     reason = {
         "altered": f"{path} is not as it was left",
+        "longer": f"{path} is not as it was left",
         "missing": f"{path} is missing",
         "unfinished": "the run that made it last did not finish",
         "code": "the code has changed",
     }[case]
     if case == "altered":
+        data = path.read_bytes()
+        path.write_bytes(data[:100] + bytes([data[100] ^ 1]) + data[101:])
+    elif case == "longer":
         path.write_bytes(path.read_bytes() + b"x")
     elif case == "missing":
         path.unlink()
     elif case == "unfinished":
         RunManifest(workspace / REPORTS / "run_manifest.json").forget(["vocabulary", "vocabulary_report"])
     else:
-        real = hooks.code_fingerprint
+        real = provenance.code_fingerprint
         monkeypatch.setattr(
-            hooks, "code_fingerprint", lambda name: real(name) + "x" * name.endswith("vocabulary.nodes")
+            provenance, "code_fingerprint", lambda name: real(name) + "x" * name.endswith("vocabulary.nodes")
         )
     with caplog.at_level("INFO", logger="playlist_pipeline"):
         nodes = run_pipeline(workspace, tiny_archive, "data", only_missing_outputs=True)
@@ -303,11 +312,69 @@ def test_training_alone_skips_what_is_finished(workspace: Path, tiny_archive: Pa
     assert weights.read_bytes() == before
 
 
-def test_a_stale_input_is_named(workspace: Path, tiny_archive: Path, run_pipeline, caplog) -> None:
-    run_pipeline(workspace, tiny_archive, "generate", split={"rule": "permutation"})
-    assert any(
-        message.startswith("model was made from other inputs, parameters or code") for message in caplog.messages
+@pytest.mark.parametrize(
+    ("changed", "cause"),
+    [
+        ({"split": {"rule": "permutation"}}, "split.rule is 'permutation', was 'hash'"),
+        ({"train": {"seed": 5}}, "train.seed is 5, was 2018"),
+        ("archive", "mpd_archive has changed"),
+        ("vocabulary", "vocabulary has changed"),
+        ("code", "the code of train_model_node has changed"),
+    ],
+)
+def test_a_model_that_would_be_another_today_is_refused(
+    changed, cause: str, workspace: Path, tiny_archive, run_pipeline, monkeypatch, caplog, make_archive, make_playlists
+) -> None:
+    archive, parameters = tiny_archive, changed if isinstance(changed, dict) else {}
+    before = digest_of(workspace)
+    if changed == "archive":
+        archive = make_archive(workspace.parent, make_playlists(41, 60))
+    elif changed == "vocabulary":
+        parameters = {"vocabulary": {"min_count": 2}}
+        run_pipeline(workspace, archive, "vocabulary", "split", "catalog", **parameters)
+        before = digest_of(workspace)
+    elif changed == "code":
+        real = provenance.code_fingerprint
+        monkeypatch.setattr(
+            provenance, "code_fingerprint", lambda name: real(name) + "x" * name.endswith("train.nodes")
+        )
+    with pytest.raises(UserError) as error:
+        run_pipeline(workspace, archive, "generate", **parameters)
+    name = "catalog_db" if cause.startswith(("split", "mpd_archive")) else "model"
+    found = re.match(rf"{name} is not what would be made today \((.*)\): make", str(error.value))
+    assert cause in found[1].split("; ")
+    assert str(error.value).endswith(
+        ": make it again with `kedro run --only-missing-outputs` and the same --params and --env, "
+        "or use it as it is with --params=allow_stale=true"
     )
+    assert digest_of(workspace) == before
+    run_pipeline(workspace, archive, "generate", allow_stale=True, **parameters)
+    assert any(message.endswith("; it is used as it is") and cause in message for message in caplog.messages)
+
+
+def test_another_file_under_the_same_name_is_another_parameter(
+    workspace: Path, tiny_archive: Path, tmp_path: Path, run_pipeline, caplog
+) -> None:
+    path = tmp_path / "test_pids.npy"
+    np.save(path, np.arange(5))
+    split = {"test_pids": str(path)}
+    run_pipeline(workspace, tiny_archive, "split", split=split)
+    assert run_pipeline(workspace, tiny_archive, "split", split=split, only_missing_outputs=True) == []
+    np.save(path, np.arange(6))
+    with caplog.at_level("INFO", logger="playlist_pipeline"):
+        nodes = run_pipeline(workspace, tiny_archive, "split", split=split, only_missing_outputs=True)
+    assert "split_playlists_node" in nodes
+    assert "split_playlists_node is stale: split.test_pids has changed" in caplog.messages
+
+
+def test_what_other_versions_made_is_kept_and_named(workspace: Path, tiny_archive: Path, run_pipeline, caplog) -> None:
+    manifest = RunManifest(workspace / REPORTS / "run_manifest.json")
+    line = manifest.artifacts["tracks"]
+    manifest.artifacts["tracks"] = replace(line, versions=line.versions | {"pyarrow": "1.0"})
+    manifest.save()
+    assert run_pipeline(workspace, tiny_archive, "data", only_missing_outputs=True) == []
+    (message,) = (message for message in caplog.messages if "other versions" in message)
+    assert message == f"kept although made with other versions of libraries: pyarrow is '{pa.__version__}', was '1.0'"
 
 
 @pytest.mark.parametrize("kind", ["zip", "folder", "shuffled"])
