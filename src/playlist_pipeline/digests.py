@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from playlist_pipeline.errors import UserError, in_one_line
+from playlist_pipeline.files import write_json
 from playlist_pipeline.fingerprint import digest_of, files_of
 
 DIGESTS_FILE = "digests.json"
@@ -18,7 +19,7 @@ def write_digests(folder: Path) -> None:
     files = {
         name: {"bytes": file.stat().st_size, "sha256": digest_of(file)} for name, file in _list_files(folder).items()
     }
-    (folder / DIGESTS_FILE).write_text(json.dumps({"files": files}, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_json(folder / DIGESTS_FILE, {"files": files})
 
 
 def check_digests(folder: Path, *, advice: str, names: tuple[str, ...] | None = None) -> None:
