@@ -192,3 +192,94 @@ def test_an_error_of_the_system_is_one_line_with_or_without_a_file() -> None:
     assert explain(OSError(errno.ENOSPC, full, "/data/x")) == f"/data/x: {full}"
     assert explain(OSError(errno.ENOSPC, full)) == f"standard output or a file without a name: {full}"
     assert explain(OSError("36 requested and 0 written")) is None
+
+
+@pytest.mark.parametrize(
+    ("params", "line"),
+    [
+        ("train", "Invalid format of `params` option: Item `train` must contain a key and a value separated by `=`."),
+        ("=5", "Invalid format of `params` option: Parameter key cannot be an empty string."),
+        ("train.seed=abc", "parameter train.seed = 'abc' is not allowed: give a value of type int"),
+        (
+            "split.train_fraction=.nan",
+            "parameter split.train_fraction = nan is not allowed: give a value of type float",
+        ),
+        ("extract.num_workers=1e3", "parameter extract.num_workers = 1000.0 is not allowed: give a value of type int"),
+        ("train.seed=1,train.seed=2", "--params gives train.seed twice: leave one out"),
+        ("train.seed.x=5", "parameter train.seed = {'x': 5} is not allowed: give a value of type int"),
+        ("train.sée\u202ed=5", "parameter train.'sée\\u202ed' is unknown: did you mean seed?"),
+        (".seed=5", "parameter '' is unknown: known are extract, "),
+        ("generate.seeds=[", "--params cannot be read (while parsing a flow node"),
+        ("train.seed=" + "1" * 5000, "--params cannot be read (Exceeds the limit (4300 digits)"),
+        ("a" + ".a" * 3000 + "=1", "--params cannot be read (maximum recursion depth exceeded"),
+        ("train.optimizer=!!python/object:os.system", "--params cannot be read (could not determine a constructor"),
+        (
+            "workspace=${globals:none}",
+            "parameters from {conf} and --params cannot be read (InterpolationResolutionError",
+        ),
+        ("workspace=[1]", "parameter workspace = [1] is not allowed: give a path"),
+        ("split.test_pids=/none.npy", "split.test_pids: /none.npy: there is no such file"),
+        (
+            "evaluate.protocols=[deezer],evaluate.deezer_pids=/none.npy",
+            "evaluate.deezer_pids: /none.npy: there is no such file",
+        ),
+        ("train.embedding_init=normal", "parameter rerank.num_folds = 5 is not allowed: give 0, as train.embedding_in"),
+    ],
+)
+def test_odd_parameters_are_one_line_and_touch_nothing(kedro_run, tmp_path: Path, params: str, line: str) -> None:
+    before = sorted(PROJECT.iterdir())
+    place = "" if params.startswith("workspace") else f"workspace={tmp_path}/workspace,"
+    status, output = kedro_run(f"--params={place}{params}")
+    assert status == 1
+    assert output.startswith("Error: " + line.replace("{conf}", str(PROJECT / "conf")))
+    assert output.count("\n") == 1
+    assert not (tmp_path / "workspace").exists()
+    assert sorted(PROJECT.iterdir()) == before
+
+
+def test_a_second_params_is_refused_and_not_dropped(kedro_run) -> None:
+    status, output = kedro_run("--params=train.seed=1", "--params", "train.num_epochs=1")
+    assert (status, output) == (1, "Error: --params is given twice: give it once, its parts separated by commas\n")
+
+
+@pytest.fixture(scope="session")
+def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shutil.copytree(PROJECT / "conf", tmp_path_factory.mktemp("conf") / "conf")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "line"),
+    [
+        ("parameters_train.yml", b"train: [", "{file} cannot be read (ParserError: Invalid YAML or JSON file {file}"),
+        ("parameters_train.yml", b"- 5\n", "{file} cannot be read (AttributeError: 'list' object has no attribute"),
+        ("parameters_train.yml", b"train: {seed: \xff}", "{file} cannot be read (UnicodeDecodeError"),
+        ("parameters_train.yml", b"train: &a {seed: *a}", "{file} cannot be read (RecursionError"),
+        ("parameters_train.yml", b"train: {sed: 5}", "parameter train.sed is unknown: did you mean seed?"),
+        ("parameters_train.yml", b"train: {5: 5}", "parameter train.5 is unknown: known are seed"),
+        ("parameters_x.yml", b"trian: {seed: 5}", "parameter trian is unknown: did you mean train?"),
+        ("globals.yml", b"workspace: null", "global workspace = None is not allowed: give a path"),
+        ("globals.yml", b'workspace: "a\\0b"', r"global workspace = 'a\x00b' is not allowed: give a path"),
+        ("globals.yml", b"workspce: a", "global workspce is unknown: did you mean workspace?"),
+        ("catalog_x.yml", b"model: 5", "conf/*/catalog*.yml: Catalog entry 'model' is not a valid dataset configurat"),
+        ("catalog_x.yml", b"model: {type: no.such.Dataset}", "conf/*/catalog*.yml, model: An exception occurred when"),
+        (
+            "catalog_x.yml",
+            b"model: {type: playlist_pipeline.datasets.ModelDataset, filepath: 5}",
+            "conf/*/catalog*.yml, model: expected str, bytes or os.PathLike object, not int",
+        ),
+    ],
+)
+def test_an_overlay_that_cannot_be_used_is_one_line_and_touches_nothing(
+    kedro_run, conf: Path, tmp_path: Path, file: str, content: bytes, line: str
+) -> None:
+    shutil.rmtree(conf / "odd", ignore_errors=True)
+    (conf / "odd").mkdir()
+    (conf / "odd" / file).write_bytes(content)
+    place = [] if file == "globals.yml" else [f"--params=workspace={tmp_path}/workspace"]
+    before = sorted(PROJECT.iterdir())
+    status, output = kedro_run(f"--conf-source={conf}", "--env=odd", *place)
+    assert status == 1
+    assert output.startswith("Error: " + line.format(file=conf / "odd" / file))
+    assert output.count("\n") == 1
+    assert not (tmp_path / "workspace").exists()
+    assert sorted(PROJECT.iterdir()) == before

@@ -1,4 +1,9 @@
+import copy
 import dataclasses
+import functools
+import json
+import types
+import typing
 from pathlib import Path
 
 import pytest
@@ -50,7 +55,7 @@ def test_overlays_name_known_parameters_only(path: Path) -> None:
         ("model", "dropout", 1.0, "at least 0 and less than 1"),
         ("train", "learning_rate", float("nan"), "a value of type float"),
         ("train", "learning_rate", "fast", "a value of type float"),
-        ("train", "max_steps", 0, "1 or more, or null for no limit"),
+        ("train", "max_steps", 0, "1 or more, or null"),
         ("model", "size", "huge", "one of small, medium, large"),
         ("model", "block", "moe", "one of relu, ligr"),
         ("model", "popularity_buckets", -1, "0 or more"),
@@ -63,12 +68,12 @@ def test_overlays_name_known_parameters_only(path: Path) -> None:
         ("index", "kind", "hnsw", "one of auto, exact, approximate"),
         ("index", "num_lists", 0, "1 or more, or null"),
         ("index", "num_probes", 0, "1 or more"),
-        ("evaluate", "num_seeds", [1, -1], "a list of numbers of 0 or more"),
-        ("evaluate", "protocols", ["second_k"], "a list of first_k, challenge, deezer"),
-        ("evaluate", "protocols", [], "a list of first_k, challenge, deezer"),
-        ("evaluate", "protocols", ["first_k", "first_k"], "a list of first_k, challenge, deezer"),
+        ("evaluate", "num_seeds", [1, -1], "a list of different numbers of 0 or more"),
+        ("evaluate", "protocols", ["second_k"], "one or more of first_k, challenge, deezer, none twice"),
+        ("evaluate", "protocols", [], "one or more of first_k, challenge, deezer, none twice"),
+        ("evaluate", "protocols", ["first_k", "first_k"], "one or more of first_k, challenge, deezer, none twice"),
         ("evaluate", "challenge_reuse", 1, "a value of type bool"),
-        ("evaluate", "baselines", ["magic"], "a list of " + ", ".join(BASELINES)),
+        ("evaluate", "baselines", ["magic"], "some of " + ", ".join(BASELINES) + ", none twice"),
         ("baselines", "als", 5, "its parts, such as baselines.als.NAME=VALUE"),
         ("generate", "temperature", 0, "a positive number"),
         ("generate", "seeds", ["one"], "a value of type tuple[tuple[str, ...], ...]"),
@@ -79,12 +84,17 @@ def test_overlays_name_known_parameters_only(path: Path) -> None:
         ("challenge", "mail", "me@example.org\n", "an address on one line, without commas"),
         ("study", "seeds", [1, 1], "a list of different numbers"),
         ("study", "seeds", [-1], "numbers from 0 to 4294967295"),
-        ("study", "losses", [], "a list of gbce, softmax"),
-        ("study", "losses", ["hinge"], "a list of gbce, softmax"),
+        ("study", "losses", [], "one or more of gbce, softmax, none twice"),
+        ("study", "losses", ["hinge"], "one or more of gbce, softmax, none twice"),
         ("study", "max_minutes", 0, "a positive number"),
         ("study", "held_out_share", 1.0, "a number between 0 and 1, both excluded"),
         ("study", "min_held_out", 0, "1 or more"),
-        ("study", "references", ["skip_gram"], "a list of popularity, title_knn, item_knn, playlist_knn, als, bpr"),
+        (
+            "study",
+            "references",
+            ["skip_gram"],
+            "some of popularity, title_knn, item_knn, playlist_knn, als, bpr, none twice",
+        ),
     ],
 )
 def test_bad_values_are_refused_with_key_value_and_what_is_allowed(key, name, value, allowed) -> None:
@@ -190,3 +200,138 @@ def test_a_study_gives_a_recipe_for_each_loss_and_seed() -> None:
     assert (type(recipe), recipe.loss, recipe.seed) == (CONFIG_CLASSES["train"], "gbce", 7)
     model = study.make_model_config(causal=False, positions=True)
     assert (type(model), model.causal, model.positions) == (CONFIG_CLASSES["model"], False, True)
+
+
+ODD_VALUES = [
+    *("abc", "", "a\nb", "a\0b", "\ud800", b"abc", "1", "null"),
+    *(True, None, 0, -1, 1, 5, 2**31, 2**32, 2**63, -(2**63), 10**400, 16**3000, 16**5000),
+    *(1.5, -0.0, 5e-324, 1e300, float("nan"), float("inf"), -float("inf"), 1j),
+    *([], [None], [[]], ["abc"], [1, 1], ["a", 10**400], {}, {"a": 1}, {1: {2: 3}}, {None: []}, {"x": {"y": ["a\0b"]}}),
+]
+
+
+def fields_of(cls: type) -> list[tuple[str, ...]]:
+    """List the paths of all fields, those of nested settings too."""
+    paths = []
+    for name, hint in typing.get_type_hints(cls).items():
+        if name != "KEY":
+            paths += [(name, *rest) for rest in fields_of(hint)] if dataclasses.is_dataclass(hint) else [(name,)]
+    return paths
+
+
+def change(values: dict, path: tuple[str, ...], value: object) -> dict:
+    first, *rest = path
+    return values | {first: change(values[first], tuple(rest), value) if rest else value}
+
+
+def is_of(value: object, hint: object) -> bool:
+    """Say by the class alone whether a field may have a value: its own kind, and numbers that 64 bits hold."""
+    hints = typing.get_args(hint) if typing.get_origin(hint) is types.UnionType else [hint]
+    kinds = {kind for hint in hints for kind in {float: (float, int)}.get(hint, (typing.get_origin(hint) or hint,))}
+    return type(value) in kinds and (not isinstance(value, int | float) or abs(value) < 2**63)
+
+
+@pytest.mark.parametrize("key", CONFIG_CLASSES)
+def test_odd_values_are_refused_in_one_line_or_valid(key: str) -> None:
+    base = values_of(key)
+    for path in fields_of(CONFIG_CLASSES[key]):
+        for value in ODD_VALUES:
+            try:
+                config = make_config(key, change(base, path, value))
+            except ConfigError as error:
+                line = str(error)
+                assert "\n" not in line, (path, value)
+                assert len(line) < 1000, (path, value)
+                assert line.startswith(f"parameter {key}."), (path, value)
+                assert path[-1] in line or key == "study", (path, value)  # there the recipe names the field
+            else:
+                # What is accepted has the field's type, JSON holds it, and it is accepted again.
+                owner = functools.reduce(getattr, path[:-1], config)
+                assert is_of(getattr(owner, path[-1]), typing.get_type_hints(type(owner))[path[-1]]), (path, value)
+                again = json.loads(json.dumps(config.to_dict(), allow_nan=False, ensure_ascii=False))
+                assert make_config(key, again) == config
+
+
+@pytest.mark.parametrize("key", [key for key in CONFIG_CLASSES if key != "extract"])
+def test_no_number_grows_beyond_what_32_bits_hold(key: str) -> None:
+    base = values_of(key)
+    for path in fields_of(CONFIG_CLASSES[key]):
+        is_float = isinstance(functools.reduce(dict.__getitem__, path, base), float)
+        with pytest.raises(ConfigError):
+            make_config(key, change(base, path, 1e39 if is_float else 2**33))
+
+
+@pytest.mark.parametrize("key", CONFIG_CLASSES)
+def test_every_name_is_needed_and_no_other_is_known(key: str) -> None:
+    base = values_of(key)
+    for path in fields_of(CONFIG_CLASSES[key]):
+        values = copy.deepcopy(base)
+        owner = functools.reduce(dict.__getitem__, path[:-1], values)
+        del owner[path[-1]]
+        name = ".".join((key, *path))
+        with pytest.raises(ConfigError, match=f"^parameter {name} is missing from the configuration$"):
+            make_config(key, values)
+    for name in ("nothing", "", 5, None, True, "a\nb", "x" * 10_000):
+        with pytest.raises(ConfigError, match=f"^parameter {key}\\..* is unknown: ") as error:
+            make_config(key, base | {name: 1})
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [None, 5, "abc", [], [["seed", 1]], float("nan"), {}])
+@pytest.mark.parametrize("key", CONFIG_CLASSES)
+def test_what_is_no_mapping_of_names_is_refused(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"^parameter {key}") as error:
+        make_config(key, value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "line"),
+    [
+        (
+            "train",
+            {"num_negatives": 10**6, "share_negatives": False},
+            "train.num_negatives = 1000000 is not allowed: give 65536 or less",
+        ),
+        (
+            "model",
+            {"num_layers": 128, "embed_dim": 1 << 15, "feedforward_dim": 1 << 15},
+            "model.num_layers = 128 is not allowed: give fewer, or less width: these have 1e+12 weights",
+        ),
+        ("model", {"context_length": 10**9}, "model.context_length = 1000000000 is not allowed: give 8192 or less"),
+        ("model", {"embed_dim": 10**9}, "model.embed_dim = 1000000000 is not allowed: give 32768 or less"),
+        ("train", {"batch_size": 10**12}, "train.batch_size = 1000000000000 is not allowed: give 131072 or less"),
+        ("train", {"num_epochs": 2**20 + 1}, "train.num_epochs = 1048577 is not allowed: give 1048576 or less"),
+        ("train", {"seed": 2**32}, "train.seed = 4294967296 is not allowed: give at least 0 and less than 4294967296"),
+        ("split", {"seed": -1}, "split.seed = -1 is not allowed: give at least 0 and less than 4294967296"),
+        ("split", {"test_pids": ""}, "split.test_pids = '' is not allowed: give the path of a .npy file, or null"),
+        (
+            "split",
+            {"test_pids": "a\0b"},
+            r"split.test_pids = 'a\x00b' is not allowed: give a text without NUL and half surrogate pairs",
+        ),
+        (
+            "evaluate",
+            {"num_seeds": [5, 5]},
+            "evaluate.num_seeds = (5, 5) is not allowed: give a list of different numbers of 0 or more",
+        ),
+        (
+            "generate",
+            {"seeds": [["a"]], "names": ["x", "y"]},
+            "generate.names = ('x', 'y') is not allowed: give at most one title for each playlist of seeds",
+        ),
+        ("index", {"num_iterations": 10**12}, "index.num_iterations = 1000000000000 is not allowed: give 1000 or less"),
+    ],
+)
+def test_what_contradicts_itself_or_is_absurd_is_refused(key: str, changes: dict, line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        make_config(key, values_of(key) | changes)
+    assert str(error.value) == f"parameter {line}"
+
+
+def test_a_second_stage_needs_a_transformer_that_starts_from_vectors() -> None:
+    rerank, train = make_config("rerank", values_of("rerank")), make_config("train", values_of("train"))
+    rerank.require_vectors(train)
+    rerank.replace(num_folds=0).require_vectors(train.replace(embedding_init="normal"))
+    with pytest.raises(ConfigError, match=r"^parameter rerank.num_folds = 5 .* as train.embedding_init is normal"):
+        rerank.require_vectors(train.replace(embedding_init="normal"))

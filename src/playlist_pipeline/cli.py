@@ -1,5 +1,6 @@
 """``kedro run`` as Kedro has it, except that what a user can mend is told in one line, and ``kedro results``."""
 
+import copy
 import traceback
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.validation.exceptions import ParameterValidationError
 
-from playlist_pipeline.errors import PLACE_ERRORS, UserError
+from playlist_pipeline.config import show_name
+from playlist_pipeline.errors import PLACE_ERRORS, UserError, in_one_line
 
 
 @click.group(name="playlist_pipeline")
@@ -52,7 +54,50 @@ def _run(pipeline: str, pipelines: list[str], **options: Any) -> Any:
         raise click.ClickException(line) from error
 
 
-run = click.Command(name="run", params=kedro_run.params, help=kedro_run.help, callback=_run)
+_read_as_kedro_does: Any = next(option.callback for option in kedro_run.params if option.name == "params")
+
+
+def _read_params(context: click.Context, option: click.Parameter, value: Any) -> dict[str, Any]:
+    """Read ``--params`` as Kedro does.
+
+    Raises:
+        click.ClickException: It has another form, or names something twice.
+    """
+    parts = value.split(",") if isinstance(value, str) else []
+    names = [part.partition("=")[0].strip() for part in parts if "=" in part]
+    for name in names:
+        if names.count(name) > 1:
+            raise click.ClickException(f"--params gives {show_name(name)} twice: leave one out")
+    try:
+        return _read_as_kedro_does(context, option, value)
+    except click.UsageError as error:
+        raise click.ClickException(in_one_line(error.format_message())) from error
+    except Exception as error:  # of YAML and OmegaConf, of a dozen types
+        raise click.ClickException(
+            f"--params cannot be read ({in_one_line(error)}): give NAME=VALUE, separated by commas"
+        ) from error
+
+
+class RunCommand(click.Command):
+    """``kedro run``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse a second ``--params``: of two, click takes the last alone."""
+        if sum(arg.partition("=")[0] == "--params" for arg in args) > 1:
+            raise click.ClickException("--params is given twice: give it once, its parts separated by commas")
+        return super().parse_args(ctx, args)
+
+
+def _take_options() -> list[click.Parameter]:
+    """Return Kedro's options, ``--params`` with our reader."""
+    options = [copy.copy(option) for option in kedro_run.params]
+    for option in options:
+        if option.name == "params":
+            option.callback = _read_params
+    return options
+
+
+run = RunCommand(name="run", params=_take_options(), help=kedro_run.help, callback=_run)
 cli.add_command(run)
 
 

@@ -9,11 +9,17 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from playlist_pipeline.errors import UserError
+from playlist_pipeline.errors import UserError, in_one_line
+
+MANY = 2**31 - 1  # the highest count: more would not fit the arrays of 32 bits that counts lead to
+MOST_WEIGHTS = 1 << 33  # of a model's blocks: 32 GB
+HIGHEST_INT = 2**63 - 1
+LONGEST_NAME = 100
+HIGHEST_FLOAT = 3e38  # of 32 bits
 
 
 class ConfigError(UserError):
@@ -28,11 +34,46 @@ def _is_instance(value: object, hint: Any) -> bool:
     if origin in (list, tuple):
         return isinstance(value, origin) and all(_is_instance(item, args[0]) for item in value)
     if origin is dict:
-        return isinstance(value, dict) and all(_is_instance(item, args[1]) for item in value.values())
+        return isinstance(value, dict) and all(
+            _is_instance(key, args[0]) and _is_instance(item, args[1]) for key, item in value.items()
+        )
     if hint in (int, float):
-        number = isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
-        return number and math.isfinite(typing.cast(float, value))
+        is_float = hint is float and isinstance(value, float) and math.isfinite(value)
+        return is_float or (isinstance(value, int) and not isinstance(value, bool))
     return isinstance(value, hint)
+
+
+def _name_limit(value: object) -> str | None:
+    """Return what is asked of a number or text in ``value`` that no library below could take, None if there is none."""
+    if isinstance(value, dict):
+        return _name_limit((*value.keys(), *value.values()))
+    if isinstance(value, tuple):
+        return next((limit for limit in map(_name_limit, value) if limit), None)
+    if isinstance(value, str):
+        is_text = "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+        return None if is_text else "a text without NUL and half surrogate pairs"
+    highest = HIGHEST_FLOAT if isinstance(value, float) else HIGHEST_INT
+    is_number = not isinstance(value, int | float) or -highest <= value <= highest
+    return None if is_number else f"a number from {-highest} to {highest}"
+
+
+def _show(value: object) -> str:
+    """Return a value for a message; Python does not write out whole numbers of more than 4,300 digits."""
+    try:
+        return in_one_line(repr(value))
+    except ValueError:
+        return "a number or list too long to show"
+
+
+def show_name(name: object) -> str:
+    """Return a parameter's name for a message."""
+    return in_one_line(name) if isinstance(name, str) and name.strip() and name.isprintable() else _show(name)
+
+
+def suggest(name: object, known: Collection[str]) -> str:
+    """Return what a user may have meant by an unknown name."""
+    near = difflib.get_close_matches(str(name)[:LONGEST_NAME], known, n=1)
+    return f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
 
 
 def _tupled(value: object) -> object:
@@ -49,7 +90,7 @@ class Config:
     KEY: ClassVar[str]
 
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
+        hints = self._hints()
         for field in dataclasses.fields(self):
             hint, value = hints[field.name], _tupled(getattr(self, field.name))
             if isinstance(hint, type) and issubclass(hint, Config) and not isinstance(value, hint):
@@ -57,25 +98,62 @@ class Config:
             object.__setattr__(self, field.name, value)
             if not _is_instance(value, hint):
                 self._refuse(field.name, f"a value of type {hint.__name__ if type(hint) is type else hint}")
+            if limit := _name_limit(value):
+                self._refuse(field.name, limit)
+
+    @classmethod
+    def _hints(cls) -> dict[str, Any]:
+        return typing.get_type_hints(cls)
 
     def _refuse(self, name: str, allowed: str) -> None:
-        raise ConfigError(f"parameter {self.KEY}.{name} = {getattr(self, name)!r} is not allowed: give {allowed}")
+        raise ConfigError(f"parameter {self.KEY}.{name} = {_show(getattr(self, name))} is not allowed: give {allowed}")
 
     def _require(self, name: str, ok: bool, allowed: str) -> None:
         if not ok:
             self._refuse(name, allowed)
 
-    def _require_at_least(self, low: float, *names: str) -> None:
-        for name in names:
-            self._require(name, getattr(self, name) >= low, f"{low} or more")
+    def _require_number(self, name: str, is_allowed: Callable[[Any], bool], allowed: str) -> None:
+        """Require something of a number; null passes where the field allows it."""
+        value = getattr(self, name)
+        if value is not None and not is_allowed(value):
+            has_null = types.NoneType in typing.get_args(self._hints()[name])
+            self._refuse(name, allowed + (", or null" if has_null else ""))
 
-    def _require_within(self, low: float, high: float, *names: str) -> None:
-        """Require ``low <= value < high``."""
+    def _require_at_least(self, low: float, *names: str, at_most: float = math.inf) -> None:
         for name in names:
-            self._require(name, low <= getattr(self, name) < high, f"at least {low} and less than {high}")
+            self._require_number(name, lambda value: value >= low, f"{low} or more")
+            self._require_number(name, lambda value: value <= at_most, f"{at_most} or less")
+
+    def _require_positive(self, *names: str, at_most: float) -> None:
+        for name in names:
+            self._require_number(name, lambda value: value > 0, "a positive number")
+            self._require_number(name, lambda value: value <= at_most, f"{at_most} or less")
+
+    def _require_from_0_to_1(self, *names: str) -> None:
+        for name in names:
+            self._require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
+
+    def _require_between_0_and_1(self, *names: str) -> None:
+        for name in names:
+            self._require(name, 0 < getattr(self, name) < 1, "a number between 0 and 1, both excluded")
+
+    def _require_below_1(self, *names: str) -> None:
+        for name in names:
+            self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and less than 1")
+
+    def _require_seed(self, name: str = "seed") -> None:
+        self._require(name, 0 <= getattr(self, name) < 2**32, f"at least 0 and less than {2**32}")
 
     def _require_one_of(self, name: str, choices: tuple[str, ...]) -> None:
         self._require(name, getattr(self, name) in choices, "one of " + ", ".join(choices))
+
+    def _require_some_of(self, name: str, choices: Collection[str], *, empty: bool = True) -> None:
+        """Require a list of some of the choices, none twice."""
+        values = getattr(self, name)
+        is_allowed = set(values) <= set(choices) and len(set(values)) == len(values) and (empty or len(values) > 0)
+        self._require(
+            name, is_allowed, ("some of " if empty else "one or more of ") + ", ".join(choices) + ", none twice"
+        )
 
     def replace(self, **changes: Any) -> typing.Self:
         """Return a copy with some fields changed.
@@ -142,13 +220,14 @@ class SplitConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_one_of("rule", ("permutation", "hash"))
-        for name in ("train_fraction", "validation_fraction"):
-            self._require(name, 0 < getattr(self, name) < 1, "a number between 0 and 1, both excluded")
+        self._require_seed()
+        self._require_between_0_and_1("train_fraction", "validation_fraction")
         self._require(
             "validation_fraction",
             self.train_fraction + self.validation_fraction < 1,
             f"less than 1 - train_fraction ({1 - self.train_fraction:g}), so that a test part is left",
         )
+        self._require("test_pids", self.test_pids != "", "the path of a .npy file, or null")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +243,7 @@ class VocabularyConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(1, "min_count")
+        self._require_at_least(1, "min_count", at_most=MANY)
 
 
 # Layers, heads, width and feed-forward width by the name of a size; medium is the published model.
@@ -223,13 +302,16 @@ class ModelConfig(Config):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         super().__post_init__()
-        self._require_at_least(1, "num_layers", "num_heads", "embed_dim", "feedforward_dim")
-        self._require_at_least(2, "context_length")
-        self._require_at_least(0, "popularity_buckets", "duration_buckets")
+        self._require_at_least(1, "num_layers", "num_heads", at_most=128)
+        self._require_at_least(1, "embed_dim", "feedforward_dim", at_most=1 << 15)
+        self._require_at_least(2, "context_length", at_most=1 << 13)
+        self._require_at_least(0, "popularity_buckets", "duration_buckets", at_most=10_000)
         self._require_one_of("block", ("relu", "ligr"))
         self._require_one_of("compute_dtype", ("float32", "bfloat16"))
-        self._require_within(0, 1, "dropout")
+        self._require_below_1("dropout")
         self._require("num_heads", self.embed_dim % self.num_heads == 0, f"a divisor of embed_dim ({self.embed_dim})")
+        weights = self.num_layers * self.embed_dim * (4 * self.embed_dim + 3 * self.feedforward_dim)
+        self._require("num_layers", weights < MOST_WEIGHTS, f"fewer, or less width: these have {weights:.1g} weights")
 
 
 LOSSES = ("label_in_denominator", "negatives_only", "gbce", "full_softmax")
@@ -315,32 +397,23 @@ class TrainConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(
-            1,
-            "num_epochs",
-            "batch_size",
-            "micro_batches",
-            "num_negatives",
-            "validate_every",
-            "checkpoint_every",
-            "keep_checkpoints",
-        )
-        self._require("max_steps", self.max_steps is None or self.max_steps >= 1, "1 or more, or null for no limit")
+        self._require_at_least(1, "num_epochs", at_most=1 << 20)
+        self._require_at_least(1, "max_steps", "validate_every", "checkpoint_every", "keep_checkpoints", at_most=MANY)
+        self._require_at_least(1, "batch_size", "micro_batches", at_most=1 << 17)
+        self._require_at_least(1, "num_negatives", at_most=1 << (24 if self.share_negatives else 16))
         self._require(
             "micro_batches", self.batch_size % self.micro_batches == 0, f"a divisor of batch_size ({self.batch_size})"
         )
-        self._require("learning_rate", self.learning_rate > 0, "a positive number")
-        for name in ("table_learning_rate", "clip_norm", "gbce_beta"):
-            value = getattr(self, name)
-            self._require(name, value is None or value > 0, "a positive number, or null")
-        self._require_at_least(0, "weight_decay", "warmup_steps")
+        self._require_positive("learning_rate", "table_learning_rate", "gbce_beta", at_most=1000)
+        self._require_positive("clip_norm", at_most=1_000_000_000)
+        self._require_at_least(0, "weight_decay", at_most=1_000_000_000)
+        self._require_at_least(0, "warmup_steps", at_most=MANY)
         for name in ("learning_rate",) if self.optimizer == "adagrad" else ("learning_rate", "table_learning_rate"):
             rate = getattr(self, name) or 0.0
             self._require("weight_decay", self.weight_decay * rate < 1, f"less than 1 / {name} ({rate:g})")
-        self._require_within(0, 2**32, "seed")
-        self._require_within(0, 1, "unk_rate")
-        for name in ("popularity_share", "gbce_calibration"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
+        self._require_seed()
+        self._require_below_1("unk_rate")
+        self._require_from_0_to_1("popularity_share", "gbce_calibration")
         self._require_one_of("optimizer", OPTIMIZERS)
         self._require_one_of("moment_dtype", ("float32", "bfloat16"))
         self._require_one_of("schedule", ("constant", "cosine"))
@@ -389,14 +462,30 @@ class RerankConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require("num_folds", self.num_folds == 0 or self.num_folds >= 2, "2 or more, or 0 for no second stage")
-        self._require_at_least(
-            1, "num_cuts", "num_candidates", "hidden_dim", "num_epochs", "batch_size", "max_playlists"
+        self._require_at_least(0, "num_folds", at_most=1000)
+        self._require_at_least(1, "num_cuts", at_most=1000)
+        self._require_at_least(1, "num_candidates", "num_epochs", "max_playlists", at_most=MANY)
+        self._require_at_least(1, "hidden_dim", at_most=1 << 15)
+        self._require_at_least(1, "batch_size", at_most=1 << 14)
+        self._require_below_1("dropout")
+        self._require_positive("learning_rate", at_most=1000)
+        self._require_at_least(0, "weight_decay", at_most=1_000_000_000)
+        self._require_from_0_to_1("title_rate")
+        self._require_seed()
+
+    def require_vectors(self, train: TrainConfig) -> None:
+        """Look whether the transformer starts from what the second stage learns from.
+
+        Raises:
+            ConfigError: There is a second stage, but the transformer starts from random vectors.
+        """
+        has_vectors = not self.num_folds or train.embedding_init != "normal"
+        self._require(
+            "num_folds",
+            has_vectors,
+            "0, as train.embedding_init is normal: the second stage learns from what a transformer that starts from "
+            "als, cooccurrence or pmi says of playlists",
         )
-        self._require("dropout", 0 <= self.dropout < 1, "a number from 0 to below 1")
-        self._require("learning_rate", self.learning_rate > 0, "a positive number")
-        self._require_at_least(0, "weight_decay")
-        self._require("title_rate", 0 <= self.title_rate <= 1, "a number from 0 to 1")
-        self._require_within(0, 2**32, "seed")
 
 
 INDEX_KINDS = ("auto", "exact", "approximate")
@@ -431,9 +520,10 @@ class IndexConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_one_of("kind", INDEX_KINDS)
-        self._require("num_lists", self.num_lists is None or self.num_lists >= 1, "1 or more, or null")
-        self._require_at_least(1, "min_tracks", "num_probes", "num_candidates", "sample_size", "num_iterations")
-        self._require_within(0, 2**32, "seed")
+        self._require_at_least(1, "num_lists", at_most=1 << 20)
+        self._require_at_least(1, "min_tracks", "num_probes", "num_candidates", "sample_size", at_most=MANY)
+        self._require_at_least(1, "num_iterations", at_most=1000)
+        self._require_seed()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -500,9 +590,9 @@ class TitleKNNSettings(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(2, "max_ngram")
-        self._require_at_least(1, "num_neighbours")
-        self._require_at_least(0, "similarity_power", "length_power")
+        self._require_at_least(2, "max_ngram", at_most=100)
+        self._require_at_least(1, "num_neighbours", at_most=MANY)
+        self._require_at_least(0, "similarity_power", "length_power", at_most=100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -525,10 +615,10 @@ class ItemKNNSettings(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(1, "num_neighbours")
-        self._require("alpha", 0 <= self.alpha <= 1, "a number from 0 to 1")
-        self._require("similarity_power", self.similarity_power > 0, "a positive number")
-        self._require_at_least(0, "length_power")
+        self._require_at_least(1, "num_neighbours", at_most=MANY)
+        self._require_from_0_to_1("alpha")
+        self._require_positive("similarity_power", at_most=100)
+        self._require_at_least(0, "length_power", at_most=100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -550,8 +640,8 @@ class PlaylistKNNSettings(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(1, "num_neighbours")
-        self._require_at_least(0, "damping", "similarity_power", "length_power")
+        self._require_at_least(1, "num_neighbours", at_most=MANY)
+        self._require_at_least(0, "damping", "similarity_power", "length_power", at_most=100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -573,9 +663,9 @@ class ALSSettings(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(1, "factors", "iterations")
-        for name in ("regularization", "alpha"):
-            self._require(name, getattr(self, name) > 0, "a positive number")
+        self._require_at_least(1, "factors", at_most=1 << 12)
+        self._require_at_least(1, "iterations", at_most=MANY)
+        self._require_positive("regularization", "alpha", at_most=1_000_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -599,9 +689,10 @@ class BPRSettings(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(1, "factors", "iterations")
-        self._require("learning_rate", self.learning_rate > 0, "a positive number")
-        self._require_at_least(0, "regularization", "bias_weight")
+        self._require_at_least(1, "factors", at_most=1 << 12)
+        self._require_at_least(1, "iterations", at_most=MANY)
+        self._require_positive("learning_rate", at_most=1000)
+        self._require_at_least(0, "regularization", "bias_weight", at_most=1_000_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -632,8 +723,11 @@ class SkipGramSettings(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(1, "vector_size", "window", "negative", "min_count", "epochs")
-        self._require("learning_rate", self.learning_rate > 0, "a positive number")
+        self._require_at_least(1, "vector_size", at_most=1 << 12)
+        self._require_at_least(1, "window", "negative", at_most=10_000)
+        self._require_at_least(1, "min_count", "epochs", at_most=MANY)
+        self._require_at_least(-10, "ns_exponent", at_most=10)
+        self._require_positive("learning_rate", at_most=1000)
         self._require_one_of("similarity", ("cosine", "dot", "in_out"))
 
 
@@ -662,7 +756,7 @@ class BaselinesConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_within(0, 2**32, "seed")
+        self._require_seed()
 
     def settings_of(self, system: str) -> Config:
         """Return a system's settings."""
@@ -698,10 +792,10 @@ class TuningConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require("systems", set(self.systems) <= set(BASELINES), "a list of " + ", ".join(BASELINES))
-        self._require_at_least(1, "num_trials")
+        self._require_some_of("systems", BASELINES)
+        self._require_at_least(1, "num_trials", at_most=MANY)
         self._require_one_of("metric", ("r_precision", "ndcg@500", "recall@500"))
-        self._require_within(0, 2**32, "seed")
+        self._require_seed()
 
     def check_search_space(self, baselines: BaselinesConfig, model: SystemConfig) -> None:
         """Check names and values of the search space.
@@ -716,20 +810,22 @@ class TuningConfig(Config):
         starts = {system: baselines.settings_of(system) for system in TUNABLE} | {MODEL: model}
         for system, space in self.search_space.items():
             if system not in starts:
-                raise ConfigError(f"parameter tuning.search_space.{system} is unknown: known are {', '.join(starts)}")
+                raise ConfigError(
+                    f"parameter tuning.search_space.{show_name(system)} is unknown: known are {', '.join(starts)}"
+                )
             start = starts[system]
             known = start.to_dict()
             for name, values in space.items():
-                key = f"tuning.search_space.{system}.{name}"
+                key = f"tuning.search_space.{system}.{show_name(name)}"
                 if name not in known:
                     raise ConfigError(f"parameter {key} is unknown: known are {', '.join(known)}")
                 if not values or len(set(values)) < len(values):
-                    raise ConfigError(f"parameter {key} = {values!r} is not allowed: give different values")
+                    raise ConfigError(f"parameter {key} = {_show(values)} is not allowed: give different values")
                 for value in values:
                     try:
                         start.replace(**{name: value})
                     except ConfigError as error:
-                        raise ConfigError(f"parameter {key} = {values!r} is not allowed: {error}") from None
+                        raise ConfigError(f"parameter {key} = {_show(values)} is not allowed: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -770,17 +866,22 @@ class EvaluateConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        protocols = set(self.protocols)
-        is_able = protocols <= set(PROTOCOLS) and 0 < len(protocols) == len(self.protocols)
-        self._require("protocols", is_able, "a list of " + ", ".join(PROTOCOLS))
-        is_able = "deezer" not in protocols or bool(self.deezer_pids)
+        self._require_some_of("protocols", PROTOCOLS, empty=False)
+        is_able = "deezer" not in self.protocols or bool(self.deezer_pids)
         self._require("deezer_pids", is_able, "the path of a .npy file, as evaluate.protocols names deezer")
-        self._require("num_seeds", bool(self.num_seeds) and min(self.num_seeds) >= 0, "a list of numbers of 0 or more")
-        self._require_at_least(1, "min_truth", "num_recommendations", "bootstrap_samples", "batch_size")
-        self._require("max_playlists", self.max_playlists is None or self.max_playlists >= 1, "1 or more, or null")
-        self._require("baselines", set(self.baselines) <= set(BASELINES), "a list of " + ", ".join(BASELINES))
-        self._require("confidence", 0 < self.confidence < 1, "a number between 0 and 1, both excluded")
-        self._require_within(0, 2**32, "seed")
+        self._require("deezer_pids", self.deezer_pids != "", "the path of a .npy file, or null")
+        is_able = (
+            0 < len(set(self.num_seeds)) == len(self.num_seeds)
+            and 0 <= min(self.num_seeds) <= max(self.num_seeds) <= MANY
+        )
+        self._require("num_seeds", is_able, "a list of different numbers of 0 or more")
+        self._require_at_least(1, "min_truth", "max_playlists", at_most=MANY)
+        self._require_at_least(1, "bootstrap_samples", at_most=1_000_000)
+        self._require_at_least(1, "num_recommendations", at_most=10_000)
+        self._require_at_least(1, "batch_size", at_most=1 << 14)
+        self._require_some_of("baselines", BASELINES)
+        self._require_between_0_and_1("confidence")
+        self._require_seed()
 
 
 ORDERS = ("fixed", "similar")
@@ -829,12 +930,10 @@ class Controls(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(0, "eop_weight", "popularity_penalty")
-        self._require_at_least(1, "length", "top_k")
-        for name in ("max_per_artist", "max_per_album"):
-            self._require(name, getattr(self, name) is None or getattr(self, name) >= 1, "1 or more, or null")
-        self._require("temperature", self.temperature > 0, "a positive number")
-        self._require("diversity", 0 <= self.diversity <= 1, "a number from 0 to 1")
+        self._require_at_least(0, "eop_weight", "popularity_penalty", at_most=1_000_000_000)
+        self._require_at_least(1, "length", "top_k", "max_per_artist", "max_per_album", at_most=MANY)
+        self._require_positive("temperature", at_most=1_000_000_000)
+        self._require_from_0_to_1("diversity")
         self._require_one_of("order", ORDERS)
 
 
@@ -874,8 +973,8 @@ class GenerateConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(0, "num_examples", "num_example_seeds")
-        self._require_within(0, 2**32, "seed")
+        self._require_at_least(0, "num_examples", "num_example_seeds", at_most=MANY)
+        self._require_seed()
         self._require("names", len(self.names) <= len(self.seeds), "at most one title for each playlist of seeds")
         _ = self.controls
 
@@ -971,23 +1070,21 @@ class StudyConfig(Config):
         super().__post_init__()
         self._require("seeds", len(set(self.seeds)) == len(self.seeds) > 0, "a list of different numbers")
         self._require("seeds", all(0 <= seed < 2**32 for seed in self.seeds), "numbers from 0 to 4294967295")
-        is_able = len(set(self.losses)) == len(self.losses) > 0 and set(self.losses) <= set(self.loss_fields)
-        self._require("losses", is_able, "a list of " + ", ".join(self.loss_fields))
-        references = set(BASELINES) - {"skip_gram"}
-        is_able = set(self.references) <= references and len(set(self.references)) == len(self.references)
-        self._require("references", is_able, "a list of " + ", ".join(name for name in BASELINES if name in references))
-        self._require("max_minutes", self.max_minutes > 0, "a positive number")
-        self._require("held_out_share", 0 < self.held_out_share < 1, "a number between 0 and 1, both excluded")
-        self._require_at_least(1, "min_held_out", "batch_size", "bootstrap_samples")
-        self._require("confidence", 0 < self.confidence < 1, "a number between 0 and 1, both excluded")
-        self._require_within(0, 2**32, "seed")
+        self._require_some_of("losses", self.loss_fields, empty=False)
+        self._require_some_of("references", [name for name in BASELINES if name != "skip_gram"])
+        self._require_positive("max_minutes", at_most=1_000_000_000)
+        self._require_between_0_and_1("held_out_share", "confidence")
+        self._require_at_least(1, "min_held_out", at_most=MANY)
+        self._require_at_least(1, "bootstrap_samples", at_most=1_000_000)
+        self._require_at_least(1, "batch_size", at_most=1 << 14)
+        self._require_seed()
         self._refuse_fields("model", VARIANT_FIELDS, "the study has it on and off")
         self._refuse_fields("train", RUN_FIELDS, "it follows from study.seeds and study.loss_fields")
         self.make_model_config(causal=True, positions=True)
         for loss, fields in self.loss_fields.items():
             if "loss" not in fields:
                 raise ConfigError(
-                    f"parameter study.loss_fields.{loss}.loss is missing: give one of {', '.join(LOSSES)}"
+                    f"parameter study.loss_fields.{show_name(loss)}.loss is missing: give one of {', '.join(LOSSES)}"
                 )
             self.make_train_config(loss, seed=self.seeds[0])
 
@@ -1050,14 +1147,12 @@ def make_config(key: str, values: Any) -> Config:
 def _make(cls: type[Config], values: Any) -> Config:
     if not isinstance(values, Mapping):
         raise ConfigError(
-            f"parameter {cls.KEY} = {values!r} is not allowed: give its parts, such as {cls.KEY}.NAME=VALUE"
+            f"parameter {cls.KEY} = {_show(values)} is not allowed: give its parts, such as {cls.KEY}.NAME=VALUE"
         )
     names = [field.name for field in dataclasses.fields(cls)]
     for name in values:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(names)
-            raise ConfigError(f"parameter {cls.KEY}.{name} is unknown: {hint}")
+            raise ConfigError(f"parameter {cls.KEY}.{show_name(name)} is unknown: {suggest(name, names)}")
     missing = [name for name in names if name not in values]
     if missing:
         raise ConfigError(f"parameter {cls.KEY}.{missing[0]} is missing from the configuration")

@@ -1,6 +1,5 @@
 """Kedro hooks: refuse unknown parameters, and keep the run manifest."""
 
-import difflib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,15 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from playlist_pipeline.config import BASELINE_PACKAGES, CONFIG_CLASSES, SystemConfig, make_config
+from playlist_pipeline.config import (
+    BASELINE_PACKAGES,
+    CONFIG_CLASSES,
+    SystemConfig,
+    make_config,
+    show_name,
+    suggest,
+)
+from playlist_pipeline.corpus.pids import load_pids
 from playlist_pipeline.data_catalog import ManifestCatalog
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.manifest import RunManifest, describe_environment
@@ -32,7 +39,7 @@ class ParameterHooks:
     """Refuses bad parameters of all pipelines at once, unknown ones too, which Kedro would ignore at the top level."""
 
     def __init__(self) -> None:
-        self._tuned_systems: Sequence[str] = ()
+        self._configs: dict[str, Any] = {}
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -41,37 +48,52 @@ class ParameterHooks:
         Raises:
             UserError: A name is unknown or missing, or a value is not allowed.
         """
-        parameters = context.config_loader["parameters"]
-        for name in PLACES:
-            if name in parameters and not (isinstance(parameters[name], str) and parameters[name]):
-                raise UserError(f"parameter {name} = {parameters[name]!r} is not allowed: give a path")
+        parameters, shared = context.config_loader["parameters"], context.config_loader["globals"]
+        _check_names("parameter", parameters, [*CONFIG_CLASSES, *PLACES, ALLOW_STALE])
+        _check_names("global", shared, [*PLACES, "seed"])
+        for kind, values in (("global", shared), ("parameter", parameters)):
+            for name in PLACES:
+                if name in values and not _is_path(values[name]):
+                    raise UserError(f"{kind} {name} = {values[name]!r} is not allowed: give a path")
         if "seeds_file" in parameters and not context.project_path.joinpath(parameters["seeds_file"]).is_file():
             raise UserError(f"parameter seeds_file: there is no file {parameters['seeds_file']}")
         if not isinstance(parameters.get(ALLOW_STALE, False), bool):
             raise UserError(f"parameter {ALLOW_STALE} = {parameters[ALLOW_STALE]!r} is not allowed: give true or false")
-        known = [*CONFIG_CLASSES, *PLACES, ALLOW_STALE]
-        for name in parameters:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
-                raise UserError(f"parameter {name} is unknown: {hint}")
-        configs = {key: make_config(key, parameters.get(key, {})) for key in CONFIG_CLASSES}
-        system = SystemConfig(**{key: configs[key] for key in ("model", "train", "rerank")})  # type: ignore[arg-type]
-        configs["tuning"].check_search_space(configs["baselines"], system)  # type: ignore[attr-defined]
-        _require_packages("evaluate.baselines", parameters["evaluate"]["baselines"])
-        self._tuned_systems = parameters["tuning"]["systems"]
+        configs: dict[str, Any] = {key: make_config(key, parameters.get(key, {})) for key in CONFIG_CLASSES}
+        system = SystemConfig(**{key: configs[key] for key in ("model", "train", "rerank")})
+        configs["tuning"].check_search_space(configs["baselines"], system)
+        _require_packages("evaluate.baselines", configs["evaluate"].baselines)
+        self._configs = configs
 
     @hook_impl(tryfirst=True)  # before the workspace is held
-    def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Look for the packages of the systems that are tuned or studied.
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: ManifestCatalog) -> None:
+        """Check what concerns the pipelines that run: packages, files of playlist ids, catalog entries.
 
         Raises:
-            UserError: A package is not installed.
+            UserError: A package is not installed, a file cannot be read, or settings contradict each other.
         """
-        if "params:tuning" in pipeline.inputs():
-            _require_packages("tuning.systems", self._tuned_systems)
-        if "params:study" in pipeline.inputs() and find_spec(BASELINE_PACKAGES["skip_gram"]) is None:
+        used = {key: config for key, config in self._configs.items() if f"params:{key}" in pipeline.inputs()}
+        if "tuning" in used:
+            _require_packages("tuning.systems", used["tuning"].systems)
+        if "study" in used and find_spec(BASELINE_PACKAGES["skip_gram"]) is None:
             raise UserError("the pipeline study needs the package gensim: install playlist_pipeline[baselines]")
+        if "rerank" in used:
+            used["rerank"].require_vectors(self._configs["train"])
+        if "split" in used and used["split"].test_pids is not None:
+            load_pids(used["split"].test_pids, parameter="split.test_pids")
+        if "evaluate" in used and "deezer" in used["evaluate"].protocols:
+            load_pids(used["evaluate"].deezer_pids, parameter="evaluate.deezer_pids")
+        catalog.check(pipeline.datasets())
+
+
+def _check_names(kind: str, values: Mapping[str, Any], known: Sequence[str]) -> None:
+    for name in values:
+        if name not in known:
+            raise UserError(f"{kind} {show_name(name)} is unknown: {suggest(name, known)}")
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value and bool(value.strip())
 
 
 def _require_packages(key: str, systems: Sequence[str]) -> None:

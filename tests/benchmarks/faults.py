@@ -266,7 +266,8 @@ def main() -> int:
             training = prepare("stopped")
             killed = _disturb(training, archive, _after_checkpoints(count), number)
             line = training.log.read_text().splitlines()[-1]
-            shutil.copytree(training.workspace, root / "stopped_copy", dirs_exist_ok=True)
+            shutil.rmtree(root / "stopped_copy", ignore_errors=True)
+            shutil.copytree(training.workspace, root / "stopped_copy")
             report("stop", f"{killed[0] if killed else 'ended before'}: {line}", training)
         for name, damage in DAMAGES.items():
             training = Training(Path(shutil.copytree(root / "stopped_copy", root / "damaged")))

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from playlist_pipeline.corpus import (
 )
 from playlist_pipeline.corpus import sequences as sequences_module
 from playlist_pipeline.corpus import vocabulary as vocabulary_module
+from playlist_pipeline.digests import write_digests
 from playlist_pipeline.errors import UserError
 
 
@@ -142,6 +144,10 @@ def _truncate(path):
     path.write_bytes(path.read_bytes()[:-4])
 
 
+def _save_tokens(path, tokens):
+    np.save(path / "train" / "tokens.npy", tokens, allow_pickle=True)
+
+
 def _edit_meta(path, **fields):
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
@@ -149,33 +155,55 @@ def _edit_meta(path, **fields):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: _truncate(path / "train" / "tokens.npy"), r"train/tokens.npy: damaged or cut off"),
-        (lambda path: (path / "test" / "offsets.npy").write_bytes(b""), r"test/offsets.npy: damaged or cut off"),
-        (lambda path: (path / "test" / "offsets.npy").unlink(), r"test/offsets.npy: missing"),
-        (lambda path: (path / "meta.json").unlink(), "no sequences here: make it with `kedro run"),
-        (lambda path: _truncate(path / "meta.json"), r"meta.json: cannot be read"),
-        (lambda path: (path / "meta.json").write_text("[]"), "format version None"),
-        (lambda path: _edit_meta(path / "meta.json", format_version=99), "format version 99, this version reads 1"),
-        (lambda path: _edit_meta(path / "meta.json", parts={}), "fields are missing"),
+        (lambda path: _truncate(path / "train" / "tokens.npy"), "'train/tokens.npy' has changed"),
+        (lambda path: (path / "test" / "offsets.npy").unlink(), "'test/offsets.npy' is missing"),
+        (lambda path: _truncate(path / "meta.json"), r"'meta\.json' has changed"),
         (
-            lambda path: np.save(path / "train" / "tokens.npy", np.zeros(10)),
-            r"tokens.npy: float64\[10\] instead of a list of int32",
+            lambda path: (path / "digests.json").unlink(),
+            r"digests\.json is missing: an older version wrote this folder",
         ),
-        (
-            lambda path: np.save(path / "train" / "tokens.npy", np.zeros(9, np.int32)),
-            "train: the arrays do not fit together",
-        ),
+        (shutil.rmtree, "no sequences here: make it with `kedro run"),
         (
             lambda path: (
                 (path / "train").rename(path / "x")
                 and (path / "test").rename(path / "train")
                 and (path / "x").rename(path / "test")
             ),
-            "lengths are not those of meta.json",
+            "has changed",
         ),
     ],
 )
-def test_damaged_folder_is_refused(saved, damage, message):
+def test_a_folder_that_has_changed_is_refused_by_its_digests(saved, damage, message):
     damage(saved)
     with pytest.raises(UserError, match=message):
         load_sequences(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: _truncate(path / "train" / "tokens.npy"), r"train/tokens\.npy: damaged or cut off"),
+        (lambda path: (path / "test" / "offsets.npy").write_bytes(b""), r"test/offsets\.npy: damaged or cut off"),
+        (lambda path: (path / "meta.json").write_text("[]"), r"meta\.json holds no JSON object"),
+        (lambda path: _edit_meta(path / "meta.json", format_version=99), "format version 99, this version reads 2"),
+        (lambda path: _edit_meta(path / "meta.json", parts={}), "fields are missing"),
+        (lambda path: _edit_meta(path / "meta.json", parts=dict.fromkeys(SPLITS, 5)), "fields are missing"),
+        (lambda path: _save_tokens(path, np.zeros(9)), "train: the arrays do not fit together"),
+        (lambda path: _save_tokens(path, np.zeros(9, np.int32)), "train: the arrays do not fit together"),
+        (lambda path: _save_tokens(path, np.array([print], object)), r"train/tokens\.npy: damaged or cut off"),
+        (
+            lambda path: np.save(path / "train" / "offsets.npy", np.array([0, 2**63 - 1, -(2**63), 10])),
+            "train: the arrays do not fit together",
+        ),
+        (
+            lambda path: _edit_meta(path / "meta.json", parts={key: {"playlists": 1, "tokens": 1} for key in SPLITS}),
+            r"train: the arrays' lengths are not those of meta\.json",
+        ),
+    ],
+)
+def test_other_files_are_refused_whatever_the_digests_say(saved, change, message):
+    change(saved)
+    write_digests(saved)
+    with pytest.raises(UserError, match=message) as error:
+        load_sequences(saved)
+    assert "\n" not in str(error.value)

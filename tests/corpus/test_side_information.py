@@ -98,3 +98,4 @@ def test_popularity_buckets():
 def test_duration_buckets():
     durations = np.array([0, 29_999, 30_000, 89_999, 90_000, 5_000_000])
     assert bucket_durations(durations, 4).tolist() == [0, 0, 1, 2, 3, 3]
+    assert bucket_durations(-durations - 1, 4).tolist() == [0] * 6

@@ -1,5 +1,6 @@
 """The exact and sampled loss of a held-out part, against plain float64 arithmetic."""
 
+import dataclasses
 import math
 
 import jax
@@ -10,6 +11,7 @@ from flax import nnx
 from recipes import make_evaluate_config, make_model_config, make_train_config
 
 from playlist_pipeline.corpus.vocabulary import EOP, SPECIALS, UNK, Vocabulary
+from playlist_pipeline.errors import UserError
 from playlist_pipeline.evaluation.loss import measure_loss
 from playlist_pipeline.model.embedding import SideIndex, TableParam
 from playlist_pipeline.model.transformer import Transformer
@@ -94,3 +96,12 @@ def test_without_labels_there_is_no_loss(vocabulary):
     found = measure_loss(_make_loaded(vocabulary, {}), [], _make_config())
     losses = dict.fromkeys(("sampled", "exact", "exact_known", "perplexity"))
     assert found == losses | {"labels": 0, "unk_labels": 0}
+
+
+@pytest.mark.parametrize(
+    "meta", [{}, {"train": None}, {"train": {"seed": 1}}, {"train": make_train_config().to_dict() | {"loss": 5}}]
+)
+def test_a_model_that_does_not_say_how_it_was_trained_is_refused(vocabulary, meta):
+    loaded = dataclasses.replace(_make_loaded(vocabulary, {}), meta=meta)
+    with pytest.raises(UserError, match=r"^the model does not say how it was trained \(.*: make it again with "):
+        measure_loss(loaded, PLAYLISTS, _make_config())

@@ -1,6 +1,5 @@
 """Playlists as sequences of tokens, packed one after the other in a few memory-mapped arrays."""
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +10,14 @@ import pyarrow as pa
 
 from playlist_pipeline.corpus.split import SPLITS, index_splits
 from playlist_pipeline.corpus.vocabulary import UNK, Vocabulary, iter_memberships
-from playlist_pipeline.errors import UserError
-from playlist_pipeline.files import write_folder
+from playlist_pipeline.digests import check_digests, read_json_object, write_digests
+from playlist_pipeline.errors import UserError, in_one_line
+from playlist_pipeline.files import write_folder, write_json
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+ADVICE = "make it with `kedro run --pipelines=vocabulary`"
 META_NAME = "meta.json"
 ARRAY_TYPES = {"tokens": np.int32, "offsets": np.int64, "playlist_ids": np.int32}
 
@@ -156,7 +157,8 @@ def save_sequences(
                 np.save(folder / name / f"{array_name}.npy", array, allow_pickle=False)
             counts[name] = {"playlists": len(part), "tokens": len(part.tokens), "unk": int((part.tokens == UNK).sum())}
         meta = {"format_version": FORMAT_VERSION, "vocabulary_fingerprint": vocabulary_fingerprint, "parts": counts}
-        (folder / META_NAME).write_text(json.dumps(meta, indent=2) + "\n", "utf-8")
+        write_json(folder / META_NAME, meta)
+        write_digests(folder)
     return counts
 
 
@@ -192,48 +194,37 @@ def load_sequences(path: str | Path) -> SequenceStore:
     """Map a folder of ``save_sequences`` into memory, read-only.
 
     Raises:
-        UserError: The folder is missing, of another format, or a file of it is missing, cut off or damaged.
+        UserError: The folder is missing, of another format, or a file of it is not as it was written.
     """
     path = Path(path)
-    mend = "make it with `kedro run --pipeline=vocabulary`"
-    try:
-        meta = json.loads((path / META_NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no sequences here: {mend}") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path / META_NAME}: cannot be read ({error}): {mend}") from None
-    version = meta.get("format_version") if isinstance(meta, dict) else None
+    if not path.is_dir():
+        raise UserError(f"{path}: no sequences here: {ADVICE}")
+    check_digests(path, advice=ADVICE)
+    meta = read_json_object(path / META_NAME, advice=ADVICE)
+    version = meta.get("format_version")
     if version != FORMAT_VERSION:
-        raise UserError(f"{path}: format version {version}, this version reads {FORMAT_VERSION}: {mend}")
+        raise UserError(f"{path}: format version {version!r}, this version reads {FORMAT_VERSION}: {ADVICE}")
     try:
         fingerprint, lengths = str(meta["vocabulary_fingerprint"]), {name: meta["parts"][name] for name in SPLITS}
         expected = {name: (int(part["playlists"]), int(part["tokens"])) for name, part in lengths.items()}
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path / META_NAME}: fields are missing: {mend}") from None
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise UserError(f"{path / META_NAME}: fields are missing: {ADVICE}") from None
     parts = {name: _load_part(path / name) for name in SPLITS}
     for name, part in parts.items():
         if (len(part), len(part.tokens)) != expected[name]:
-            raise UserError(f"{path / name}: the arrays' lengths are not those of {META_NAME}: {mend}")
+            raise UserError(f"{path / name}: the arrays' lengths are not those of {META_NAME}: {ADVICE}")
     return SequenceStore(parts, fingerprint)
 
 
 def _load_part(path: Path) -> PackedSequences:
-    arrays = {name: _load_array(path / f"{name}.npy", dtype) for name, dtype in ARRAY_TYPES.items()}
-    part = PackedSequences(**arrays)
+    part = PackedSequences(**{name: _load_array(path / f"{name}.npy") for name in ARRAY_TYPES})
     if not part.is_whole:
-        raise UserError(f"{path}: the arrays do not fit together: make them with `kedro run --pipeline=vocabulary`")
+        raise UserError(f"{path}: the arrays do not fit together: {ADVICE}")
     return part
 
 
-def _load_array(path: Path, dtype: type) -> np.ndarray:
+def _load_array(path: Path) -> np.ndarray:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = "missing" if isinstance(error, FileNotFoundError) else f"damaged or cut off ({error})"
-        raise UserError(f"{path}: {reason}: make it with `kedro run --pipeline=vocabulary`") from None
-    if array.dtype != dtype or array.ndim != 1:
-        raise UserError(
-            f"{path}: {array.dtype}{list(array.shape)} instead of a list of {np.dtype(dtype)}: "
-            "make it with `kedro run --pipeline=vocabulary`"
-        )
-    return array
+        return np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged or cut off ({in_one_line(error)}): {ADVICE}") from error

@@ -9,14 +9,25 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from playlist_pipeline.config import EvaluateConfig, TrainConfig
+from playlist_pipeline.config import ConfigError, EvaluateConfig, TrainConfig
 from playlist_pipeline.corpus.sequences import Playlists
 from playlist_pipeline.corpus.vocabulary import UNK
+from playlist_pipeline.errors import UserError, in_one_line
 from playlist_pipeline.model.losses import NegativeSampler, full_softmax_loss, make_sampler, score_labels
 from playlist_pipeline.model.transformer import Transformer, fold_side_information
 from playlist_pipeline.model.weights import LoadedModel
 from playlist_pipeline.training.data import Batch, frame_for_validation
 from playlist_pipeline.training.objective import ask, compute_losses, draw_negatives, predict
+
+
+def _read_recipe(loaded: LoadedModel) -> TrainConfig:
+    try:
+        return TrainConfig(**loaded.meta["train"])
+    except (ConfigError, KeyError, TypeError) as error:
+        raise UserError(
+            f"the model does not say how it was trained ({in_one_line(error)}): make it again with "
+            "`kedro run --pipelines=train`"
+        ) from error
 
 
 def measure_loss(loaded: LoadedModel, playlists: Playlists, config: EvaluateConfig) -> dict[str, float | int | None]:
@@ -31,9 +42,12 @@ def measure_loss(loaded: LoadedModel, playlists: Playlists, config: EvaluateConf
         Means in nats over all labels up to the first ``<eop>``: ``sampled`` as in training, ``exact`` by the full
         softmax, ``exact_known`` without ``<unk>`` labels; ``perplexity`` = exp(``exact``); and the numbers of
         ``labels`` and ``unk_labels``. What is not finite, or without labels, is None.
+
+    Raises:
+        UserError: The model does not say how it was trained.
     """
     graphdef, params = nnx.split(fold_side_information(loaded.model))
-    config_of_training = TrainConfig(**loaded.meta["train"])
+    config_of_training = _read_recipe(loaded)
     sampler = make_sampler(loaded.vocabulary.counts, config_of_training.popularity_share)
     step = jax.jit(partial(_sum_losses, graphdef=graphdef, config=config_of_training))
     key = jax.random.key(config.seed)

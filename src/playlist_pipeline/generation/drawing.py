@@ -12,7 +12,7 @@ from playlist_pipeline.corpus.vocabulary import UNK, read_stand_ins
 from playlist_pipeline.generation.search import PADDING
 
 End = Literal["length", "eop", "vocabulary"]
-SMALLEST_TEMPERATURE = float(np.finfo(np.float64).tiny)
+SMALLEST_TEMPERATURE = 1e-100  # as good as none, and quotients stay within float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,6 @@ class Drawer:
         """Return a place, drawn by the softmax of the ``top_k`` best logits."""
         best = np.argsort(-logits, kind="stable")[: self._controls.top_k]
         best = best[np.isfinite(logits[best])]
-        # A temperature that float64 cannot hold would divide by zero.
         weights = np.exp((logits[best] - logits[best[0]]) / max(self._controls.temperature, SMALLEST_TEMPERATURE))
         ends = weights.cumsum()
         return int(best[ends[:-1].searchsorted(self._random.random() * ends[-1], side="right")])

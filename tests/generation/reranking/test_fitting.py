@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 from recipes import make_model_config, make_train_config
 
+from playlist_pipeline.corpus.sequences import PackedSequences
 from playlist_pipeline.corpus.side_information import SIDE_SCHEMA, VOCABULARY_KEY, SideInformation
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.generation.reranking import fitting
@@ -145,5 +146,24 @@ def test_without_folds_there_is_no_second_stage_and_any_start_will_do(fit_whole,
 
 
 def test_a_transformer_of_random_vectors_is_refused(fit_whole, make_config):
-    with pytest.raises(UserError, match=r"^parameter rerank.num_folds = 3: .* train.embedding_init is 'normal'"):
+    with pytest.raises(UserError, match=r"^parameter rerank.num_folds = 3 .* train.embedding_init is normal"):
         fit_whole(make_config(), embedding_init="normal")
+
+
+@pytest.mark.parametrize(
+    ("most_tracks", "changes", "line"),
+    [
+        (14, {"num_folds": 25}, "rerank.num_folds = 25, but there are 24 training playlists: give fewer"),
+        (9, {}, "none of 24 training playlists has the 10 unique tracks that the second stage learns from"),
+        (9, {"max_playlists": 1}, "none of 3 training playlists has the 10 unique tracks"),
+    ],
+)
+def test_data_that_give_no_examples_are_refused_before_a_first_stage_is_fitted(
+    data, artists, make_config, most_tracks, changes, line
+):
+    short = [data.sequences[number][:most_tracks] for number in range(len(data.sequences))]
+    offsets = np.cumsum([0, *map(len, short)]).astype(np.int64)
+    sequences = PackedSequences(np.concatenate(short), offsets, data.sequences.playlist_ids)
+    refuse = lambda sequences: pytest.fail("a first stage was fitted")  # noqa: E731
+    with pytest.raises(UserError, match=f"^{line}"):
+        fitting.make_examples(dataclasses.replace(data, sequences=sequences), refuse, artists, make_config(**changes))

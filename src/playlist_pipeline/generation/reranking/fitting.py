@@ -95,14 +95,9 @@ def fit_reranker(
         What ranking needs, and the mean loss in each epoch.
 
     Raises:
-        UserError: The transformer does not start from vectors, so that folds would have none.
+        ConfigError: The transformer does not start from vectors, so that folds would have none.
     """
-    if config.num_folds and train_config.embedding_init == "normal":
-        raise UserError(
-            "parameter rerank.num_folds = "
-            f"{config.num_folds}: a second stage needs a transformer that starts from vectors, but "
-            "train.embedding_init is 'normal': give als, cooccurrence or pmi, or rerank.num_folds=0"
-        )
+    config.require_vectors(train_config)
     found = read_artists(side, artists)
 
     def make_model(sequences: PackedSequences) -> Transformer:
@@ -212,11 +207,12 @@ def make_examples(data: TrainingPlaylists, make_model: MakeModel, artists: Artis
     generator = np.random.default_rng(config.seed)
     fold_of = generator.permutation(len(data.sequences)) % config.num_folds
     share = min(1.0, config.max_playlists / len(data.sequences))
+    folds = [np.flatnonzero(fold_of == fold) for fold in range(config.num_folds)]
+    chosen_of = [unseen[: max(1, round(share * len(unseen)))] for unseen in folds]
+    _require_examples(data, chosen_of)
     parts = []
-    for fold in range(config.num_folds):
-        seen, unseen = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        stage = fit_first_stage(data, seen, make_model, artists)
-        chosen = unseen[: max(1, round(share * len(unseen)))]
+    for fold, chosen in enumerate(chosen_of):
+        stage = fit_first_stage(data, np.flatnonzero(fold_of != fold), make_model, artists)
         cuts = list(_cut_playlists(data, np.tile(chosen, config.num_cuts), stage, config.title_rate, generator))
         logger.info("second stage: fold %d of %d, %d playlists", fold + 1, config.num_folds, len(cuts))
         for start in range(0, len(cuts), PLAYLISTS_AT_A_TIME):
@@ -224,6 +220,28 @@ def make_examples(data: TrainingPlaylists, make_model: MakeModel, artists: Artis
     return Examples(
         *(np.concatenate([getattr(part, name) for part in parts]) for name in Examples.__dataclass_fields__)
     )
+
+
+def _require_examples(data: TrainingPlaylists, chosen_of: Sequence[np.ndarray]) -> None:
+    """Refuse what would give no examples, before the first stages are fitted."""
+    if min(map(len, chosen_of)) == 0:
+        raise UserError(
+            f"rerank.num_folds = {len(chosen_of)}, but there are {len(data.sequences)} training playlists: give fewer, "
+            "or 0 for no second stage"
+        )
+    chosen = np.concatenate(chosen_of).tolist()
+    if not any(len(_keep_first(data.sequences[row])) >= MIN_TRUTH for row in chosen):
+        raise UserError(
+            f"none of {len(chosen)} training playlists has the {MIN_TRUTH} unique tracks that the second stage learns "
+            "from: give a larger rerank.max_playlists, or rerank.num_folds=0 for no second stage"
+        )
+
+
+def _keep_first(tokens: np.ndarray) -> np.ndarray:
+    """Return tokens without repeated tracks; unknown ones are different tracks."""
+    is_first = np.zeros(len(tokens), bool)
+    is_first[np.unique(tokens, return_index=True)[1]] = True
+    return tokens[is_first | (tokens < len(SPECIALS))]
 
 
 def fit_first_stage(data: TrainingPlaylists, rows: np.ndarray, make_model: MakeModel, artists: Artists) -> FirstStage:
@@ -255,10 +273,7 @@ def _cut_playlists(
     """
     seed_of = _find_seeds(stage)
     for row in rows.tolist():
-        tokens = data.sequences[row]
-        is_first = np.zeros(len(tokens), bool)
-        is_first[np.unique(tokens, return_index=True)[1]] = True
-        tokens = tokens[is_first | (tokens < len(SPECIALS))]  # unknown tracks are different ones
+        tokens = _keep_first(data.sequences[row])
         if (most := len(tokens) - MIN_TRUTH) < 0:
             continue
         number = int(generator.choice(NUM_SEEDS, p=SEED_RATES))
