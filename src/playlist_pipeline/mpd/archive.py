@@ -329,6 +329,7 @@ class _DirectoryReader:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._end = file.seek(0, os.SEEK_END)
         self.tell = file.tell
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -339,11 +340,11 @@ class _DirectoryReader:
 
     def read(self, size: int = -1) -> bytes:
         """Read as ``io`` says."""
-        most = MAX_DIRECTORY_BYTES + 1
-        data = self._file.read(most if size < 0 else min(size, most))
-        if len(data) == most:
+        left = self._end - self._file.tell()
+        size = left if size < 0 else min(size, left)
+        if size > MAX_DIRECTORY_BYTES:
             raise zipfile.BadZipFile(f"more than {MAX_DIRECTORY_BYTES} bytes")
-        return data
+        return self._file.read(max(size, 0))
 
 
 def _list_zip(path: Path) -> tuple[Member, ...]:

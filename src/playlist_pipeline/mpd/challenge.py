@@ -31,7 +31,6 @@ from playlist_pipeline.mpd.schema import (
     TRACK_URI,
 )
 
-
 MAX_BYTES = 2**29
 """The official set has some 150 MB."""
 
