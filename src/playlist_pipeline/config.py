@@ -111,7 +111,7 @@ class ExtractConfig(Config):
         strict: Refuse the archive at its first defect instead of repairing or skipping what is broken.
         num_workers: Threads that inflate and parse slices; the result does not depend on it.
         max_problems: How many problems ``extraction_report`` lists one by one; all are counted.
-        max_slice_bytes: Larger slices are skipped. Memory may reach some 15 times as much for each thread if a slice
+        max_slice_bytes: Larger slices are skipped. Memory may reach ten times as much for each thread if a slice
             was made for that; a slice of playlists takes twice.
         max_ratio: Slices of more bytes for each packed byte are skipped; a zip of more altogether is refused.
         max_total_bytes: An archive with more bytes of JSON is refused.

@@ -16,8 +16,9 @@ import pyarrow as pa
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.mpd.fields import (
     MalformedJSONError,
-    find_crowding,
     find_layout_defect,
+    find_many_objects,
+    find_many_values,
     find_playlist_defects,
     find_value_defect,
     parse_json,
@@ -93,7 +94,7 @@ def read_challenge_set(path: str | Path) -> ChallengeSet:
         ) from error
     except OSError as error:
         raise ChallengeSetError(f"challenge set {path} cannot be read: {error.strerror}") from error
-    if crowding := find_crowding(data):
+    if crowding := find_many_values(data) or find_many_objects(data):
         raise ChallengeSetError(_word_defect(path, "", "", crowding))
     try:
         content = parse_json(replace_lone_surrogates(data)[0])

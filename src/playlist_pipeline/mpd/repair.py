@@ -54,6 +54,7 @@ from playlist_pipeline.mpd.fields import (
     Defect,
     MalformedJSONError,
     find_layout_defect,
+    find_many_objects,
     find_playlist_defects,
     find_value_defect,
     parse_json,
@@ -226,6 +227,9 @@ def examine_slice(data: bytes | bytearray, part: Slice, earlier: Mapping[int, st
     def refuse(kind: str, text: str) -> None:
         findings.add(Problem(kind, part.name, None, None, text))
 
+    if crowding := find_many_objects(data):
+        refuse("wrong_layout", crowding)
+        return None
     try:
         content = parse_json(data)
     except MalformedJSONError as error:

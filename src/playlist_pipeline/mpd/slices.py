@@ -17,7 +17,7 @@ import pyarrow.json
 
 from playlist_pipeline.config import ExtractConfig
 from playlist_pipeline.mpd.archive import Archive, DamagedMemberError, OversizedMemberError, Slice
-from playlist_pipeline.mpd.fields import find_crowding
+from playlist_pipeline.mpd.fields import find_many_values
 from playlist_pipeline.mpd.repair import Findings, Problem, examine_slice, replace_lone_surrogates
 from playlist_pipeline.mpd.schema import (
     COLLABORATIVE,
@@ -132,7 +132,7 @@ def read_slice(
         if digest != md5sums[part.name]:
             return skip("wrong_md5", f"MD5 {digest} instead of {md5sums[part.name]}", "mismatched")
         md5 = "verified"
-    if crowding := find_crowding(data):
+    if crowding := find_many_values(data):
         return skip("wrong_layout", crowding, md5)
     replaced = 0
     playlists = parse_slice(data)
