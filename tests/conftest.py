@@ -191,11 +191,12 @@ def make_archive() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def tiny_tables(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """``ExtractedTables`` of 40 playlists of 8 to 40 tracks over 60 tracks (20 artists, 30 albums, three groups)."""
-    from playlist_pipeline.config import ExtractConfig  # noqa: PLC0415
+    from recipes import make_extract_config  # noqa: PLC0415
+
     from playlist_pipeline.mpd import Archive, extract_tables  # noqa: PLC0415
 
     archive = Archive(_make_archive(tmp_path_factory.mktemp("tiny")))
-    config = ExtractConfig(strict=True, num_workers=1, max_problems=10)
+    config = make_extract_config(strict=True, num_workers=1)
     tables, _ = extract_tables(archive, config, progress=False)
     return tables
 

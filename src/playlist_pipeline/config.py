@@ -177,6 +177,10 @@ class Config:
         }
 
 
+MAX_SLICE_BYTES = 2**31 - 2**20
+"""pyarrow's JSON reader takes one block of at most 2 GB."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExtractConfig(Config):
     """How an archive is read.
@@ -185,17 +189,29 @@ class ExtractConfig(Config):
         strict: Refuse the archive at its first defect instead of repairing or skipping what is broken.
         num_workers: Threads that inflate and parse slices; the result does not depend on it.
         max_problems: How many problems ``extraction_report`` lists one by one; all are counted.
+        max_slice_bytes: Larger slices are skipped. Memory may reach ten times as much for each thread if a slice
+            was made for that; a slice of playlists takes twice.
+        max_ratio: Slices of more bytes for each packed byte are skipped; a zip of more altogether is refused.
+        max_total_bytes: An archive with more bytes of JSON is refused.
+        max_slices: An archive with more slices is refused.
     """
 
     KEY = "extract"
     strict: bool
     num_workers: int = dataclasses.field(metadata={"idle": True})
     max_problems: int
+    max_slice_bytes: int
+    max_ratio: float
+    max_total_bytes: int
+    max_slices: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(1, "num_workers")
+        self._require_at_least(1, "num_workers", "max_ratio", "max_total_bytes", "max_slices")
         self._require_at_least(0, "max_problems")
+        self._require(
+            "max_slice_bytes", 1 <= self.max_slice_bytes <= MAX_SLICE_BYTES, f"a number from 1 to {MAX_SLICE_BYTES}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,13 +91,14 @@ def run_extract_once(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_extract(options: argparse.Namespace, keep: bool = True) -> dict[str, Any]:
     """Read and check the archive with every check on, keep parts for a restart, and write the tables."""
-    from playlist_pipeline.config import ExtractConfig  # noqa: PLC0415
+    from recipes import make_extract_config  # noqa: PLC0415
+
     from playlist_pipeline.datasets import TableDataset  # noqa: PLC0415
     from playlist_pipeline.mpd import Archive, extract_tables  # noqa: PLC0415
     from playlist_pipeline.mpd.parts import PartStore  # noqa: PLC0415
 
     start = time.perf_counter()
-    config = ExtractConfig(strict=True, num_workers=options.workers, max_problems=100)
+    config = make_extract_config(strict=True, num_workers=options.workers)
     store = PartStore(options.workspace / "parts") if keep else None
     tables, report = extract_tables(Archive(options.archive), config, progress=False, store=store)
     read = time.perf_counter()

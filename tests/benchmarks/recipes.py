@@ -5,7 +5,15 @@ from typing import Any
 
 import yaml
 
-from playlist_pipeline.config import EvaluateConfig, IndexConfig, ModelConfig, RerankConfig, StudyConfig, TrainConfig
+from playlist_pipeline.config import (
+    EvaluateConfig,
+    ExtractConfig,
+    IndexConfig,
+    ModelConfig,
+    RerankConfig,
+    StudyConfig,
+    TrainConfig,
+)
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -15,6 +23,11 @@ def _read(key: str, env: str, changed: dict[str, Any], *, file: str = "parameter
     if env != "base":
         values |= yaml.safe_load((CONF / env / file).read_text("utf-8"))[key]
     return values | changed
+
+
+def make_extract_config(**changed: Any) -> ExtractConfig:
+    """Return how conf/base reads an archive, with the given fields replaced."""
+    return ExtractConfig(**_read("extract", "base", changed, file="parameters_extract.yml"))
 
 
 def make_model_config(*, env: str = "base", **changed: Any) -> ModelConfig:

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from recipes import make_evaluate_config
+from recipes import make_evaluate_config, make_extract_config
 
-from playlist_pipeline.config import ExtractConfig, ItemKNNSettings, SplitConfig, VocabularyConfig
+from playlist_pipeline.config import ItemKNNSettings, SplitConfig, VocabularyConfig
 from playlist_pipeline.corpus.sequences import encode_sequences
 from playlist_pipeline.corpus.side_information import SideInformation, build_side_information
 from playlist_pipeline.corpus.split import split_playlists
@@ -23,9 +23,7 @@ COSINE = ItemKNNSettings(num_neighbours=1000, alpha=0.5, similarity_power=1.0, l
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason="../shared/data/real_playlists.zip is missing")
 def test_baselines_reach_what_was_measured_elsewhere():
-    tables, _ = extract_tables(
-        Archive(REAL), ExtractConfig(strict=False, num_workers=2, max_problems=0), progress=False
-    )
+    tables, _ = extract_tables(Archive(REAL), make_extract_config(), progress=False)
     split = SplitConfig(rule="hash", seed=0, train_fraction=0.8, validation_fraction=0.1, test_pids=None)
     splits, _ = split_playlists(tables.playlists, split)
     table, _ = build_vocabulary(tables.memberships, tables.tracks, splits, VocabularyConfig(min_count=1))

@@ -1,6 +1,7 @@
 import codecs
 import json
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -226,6 +227,17 @@ def test_sizes_are_bounded(name, most, text, message, monkeypatch):
 def test_format_is_found_by_content(text, format, encoding):
     assert parse(text.encode(encoding)) == [(None, [URI])]
     assert parse(text.encode(encoding), format) == [(None, [URI])]
+
+
+@pytest.mark.parametrize("unit", ["a", '"', '"a', '"a"b'])
+def test_a_long_line_takes_little_memory(unit):
+    data = b"#EXTM3U\n#EXTINF:" + unit.encode() * (2**20 // len(unit))
+    tracemalloc.start()
+    try:
+        assert parse(data, "m3u") == []
+        assert tracemalloc.get_traced_memory()[1] < 12 * len(data)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(("suffix", "format"), [(".M3U", "m3u"), (".m3u8", "m3u"), (".csv", "csv"), (".tsv", "csv")])

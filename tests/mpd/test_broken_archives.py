@@ -2,20 +2,20 @@
 
 import hashlib
 import json
+import re
 import zlib
 
 import pytest
+from recipes import make_extract_config
 
-from playlist_pipeline.config import ExtractConfig
 from playlist_pipeline.mpd import Archive, ArchiveError, extract_tables
 from playlist_pipeline.mpd.repair import RULES, Findings, Problem
 
 FIRST, SECOND = "mpd.slice.0-1.json", "mpd.slice.2-3.json"
 
 
-def _extract(path, *, strict, max_problems=10, num_workers=2):
-    config = ExtractConfig(strict=strict, num_workers=num_workers, max_problems=max_problems)
-    return extract_tables(Archive(path), config, progress=False)
+def _extract(path, **settings):
+    return extract_tables(Archive(path), make_extract_config(**settings), progress=False)
 
 
 @pytest.fixture
@@ -34,15 +34,15 @@ def write(tmp_path, slice_text, write_archive):
     return write
 
 
-def _check(path, problem, *, tally, pids, counts=None):
+def _check(path, problem, *, tally, pids, counts=None, **settings):
     """Both rules of one defect: ``problem`` is kind, pid, field, text."""
     kind, pid, field, text = problem
     where = ", ".join(filter(None, ("mpd.zip", SECOND, None if pid is None else f"pid {pid}", field)))
     line = f"{where}: {text}; mend it, or set extract.strict to false to {RULES[kind].offer}"
     with pytest.raises(ArchiveError) as caught:
-        _extract(path, strict=True)
+        _extract(path, strict=True, **settings)
     assert str(caught.value) == line
-    tables, report = _extract(path, strict=False)
+    tables, report = _extract(path, strict=False, **settings)
     assert report[tally] == (counts or {kind: 1})
     entry = {"slice": SECOND, "pid": pid, "field": field, "problem": text, "action": RULES[kind].action}
     assert report["problems"][0] == entry
@@ -110,7 +110,7 @@ UNREADABLE = {
 @pytest.mark.parametrize(("edit", "kind", "text"), list(UNREADABLE.values()), ids=list(UNREADABLE))
 def test_slice_that_cannot_be_read_is_skipped(write, playlists, edit, kind, text):
     path = write(playlists, edit)
-    tables, report = _check(path, (kind, None, None, text), tally="skipped", pids=[0, 1])
+    tables, report = _check(path, (kind, None, None, text), tally="skipped", pids=[0, 1], max_ratio=1000)
     assert report["counts"]["slices"] == 1
     assert report["counts"]["tracks"] == tables.tracks.num_rows == 5
     assert report["md5"] == {"verified": 2, "mismatched": 0, "absent": 0}
@@ -466,13 +466,23 @@ def test_damaged_md5sums_is_named_and_taken_as_absent(write, playlists):
     assert report["counts"]["playlists"] == 4
 
 
-def test_slice_too_large_for_the_parser_is_skipped(write, playlists, slice_text, monkeypatch):
+def test_slice_too_large_is_skipped(write, playlists, slice_text):
     size = len(slice_text(playlists[2:], 2, 3))
-    monkeypatch.setattr("playlist_pipeline.mpd.slices.MAX_SLICE_BYTES", size - 1)
     playlists[0]["tracks"], playlists[0]["name"] = playlists[0]["tracks"][:1], "short"
     playlists[0].update(num_tracks=1, num_albums=1, num_artists=1, duration_ms=180_000)
-    problem = ("slice_too_large", None, None, f"{size} bytes, of which {size - 1} can be read")
-    _check(write(playlists), problem, tally="skipped", pids=[0, 1])
+    text = f"{size} bytes, of which extract.max_slice_bytes allows {size - 1}"
+    problem = ("slice_too_large", None, None, text)
+    _check(write(playlists), problem, tally="skipped", pids=[0, 1], max_slice_bytes=size - 1)
+
+
+def test_slice_that_repair_makes_too_large_is_skipped(write, playlists, monkeypatch):
+    monkeypatch.setattr("playlist_pipeline.mpd.repair.MAX_SLICE_BYTES", 1_000)
+    playlists[2]["num_tracks"] += 1
+    path = write(playlists)
+    _, report = _extract(path, strict=False)
+    assert report["skipped"] == {"slice_too_large": 1}
+    (size,) = re.findall(r"^(\d+) bytes after repair, of which 1000 can be read$", report["problems"][1]["problem"])
+    assert int(size) > 1_000
 
 
 def test_archive_of_which_nothing_is_left_is_refused(tmp_path, playlists, write_archive, slice_text):

@@ -1,6 +1,7 @@
 """Challenge sets: what is read of a right one, and how each defect is named."""
 
 import json
+import os
 from copy import deepcopy
 
 import pytest
@@ -150,6 +151,36 @@ def test_broken_fields_of_a_track(read, tmp_path, content, change, text):
 def test_a_repeated_field(read, tmp_path, content):
     text = json.dumps(content).replace('"pid": 1000002', '"pid": 1000002, "pid": 1000002')
     assert refused(read, text.encode(), tmp_path) == ", pid 1000002, pid: occurs more than once"
+
+
+def test_hostile_files(read, tmp_path, content, monkeypatch):
+    crowded = b'{"playlists": [' + b"{}," * 2**19 + b"{}]}"
+    assert refused(read, crowded, tmp_path) == ": more than one value in 12 bytes"
+    deep = b'{"playlists": [], "x": ' + b"[" * 100_000
+    assert refused(read, deep, tmp_path) == ": not JSON that can be read: nested too deep"
+    for number in ("1e400", "NaN"):
+        data = json.dumps(content).replace('"pid": 1000002', f'"pid": {number}').encode()
+        assert refused(read, data, tmp_path) == ", playlists[2], pid: a decimal number instead of an integer"
+    size = len(json.dumps(content))
+    monkeypatch.setattr("playlist_pipeline.mpd.challenge.MAX_BYTES", size)
+    assert len(read(content)) == 10
+    assert refused(read, content | {"version": "v10"}, tmp_path) == f": more than {size} bytes"
+
+
+def test_a_challenge_set_of_few_bytes_a_track_is_read(read):
+    """It stays below the bounds on values in so many bytes."""
+    tracks = [{"pos": pos, "track_uri": uri(pos)} for pos in range(20_000)]
+    playlist = {"pid": 5, "num_tracks": 20_001, "num_samples": 20_000, "num_holdouts": 1, "tracks": tracks}
+    data = json.dumps({"playlists": [playlist]}, separators=(",", ":")).encode()
+    assert len(data) > 2**20
+    assert len(read(data).playlists[0].seeds) == 20_000
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", "/dev/zero"):
+        with pytest.raises(ChallengeSetError, match=r": not a regular file; mend it, or fetch or copy the file again$"):
+            read_challenge_set(path)
 
 
 def test_a_file_that_cannot_be_read(tmp_path):

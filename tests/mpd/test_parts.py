@@ -1,5 +1,6 @@
 """A killed extraction goes on where it stopped, and ends with the bytes of one that was left alone."""
 
+import json
 import logging
 import os
 import signal
@@ -8,18 +9,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from recipes import make_extract_config
 
-from playlist_pipeline.config import ExtractConfig
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.mpd import Archive, extract_tables, tables
 from playlist_pipeline.mpd.parts import PartStore
 
-CONFIG = ExtractConfig(strict=False, num_workers=2, max_problems=100)
+CONFIG = make_extract_config()
 NAMES = ("playlists", "artists", "albums", "tracks", "memberships")
 
 # Extracts. The n-th write of a part stops half-way for ever, with half of its bytes on disk.
 CHILD = """
-import sys, threading, time
+import json, sys, threading, time
 from pathlib import Path
 from playlist_pipeline.config import ExtractConfig
 from playlist_pipeline.mpd import Archive, extract_tables
@@ -48,7 +49,7 @@ def open_(path, mode="r", **options):
 Path.open = open_
 
 print("ready", flush=True)
-config = ExtractConfig(strict=False, num_workers=2, max_problems=100)
+config = ExtractConfig(**json.loads(sys.argv[4]))
 extract_tables(Archive(archive), config, progress=False, store=PartStore(folder / "parts"))
 """
 
@@ -81,9 +82,9 @@ def _count_reads(monkeypatch):
     read = []
     real = tables.read_slice
 
-    def count(archive, part, **options):
+    def count(archive, part, config, **options):
         read.append(part.name)
-        return real(archive, part, **options)
+        return real(archive, part, config, **options)
 
     monkeypatch.setattr(tables, "read_slice", count)
     return read
@@ -123,7 +124,7 @@ def test_another_archive_parameter_or_code_starts_afresh(archive, tmp_path, make
     read = _count_reads(monkeypatch)
     (tmp_path / "other").mkdir()
     other = Archive(make_archive(tmp_path / "other"))
-    fewer = ExtractConfig(strict=False, num_workers=2, max_problems=1)
+    fewer = CONFIG.replace(max_problems=1)
     other_code = PartStore(root, "new code")
     runs = [(other, PartStore(root)), (archive, PartStore(root)), (archive, PartStore(root), fewer)]
     for number, arguments in enumerate([*runs, (archive, other_code, fewer)]):
@@ -140,7 +141,7 @@ def test_threads_do_not_matter_to_parts(archive, tmp_path, monkeypatch):
     store = PartStore(tmp_path / "parts")
     _extract(archive, store)
     read = _count_reads(monkeypatch)
-    _extract(archive, store, ExtractConfig(strict=False, num_workers=1, max_problems=100))
+    _extract(archive, store, CONFIG.replace(num_workers=1))
     assert len(read) == 1
 
 
@@ -199,6 +200,7 @@ def _list_parts(archive, tmp_path):
 
 def _start(archive, folder, stop_at=0):
     command = [sys.executable, "-c", CHILD, str(archive.path), str(folder), str(stop_at)]
+    command.append(json.dumps(CONFIG.to_dict()))
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "ready\n"
     return child

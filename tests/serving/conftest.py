@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from recipes import make_extract_config
 
-from playlist_pipeline.config import ExtractConfig, VocabularyConfig
+from playlist_pipeline.config import VocabularyConfig
 from playlist_pipeline.corpus.database import Database
 from playlist_pipeline.corpus.database_build import build_database
 from playlist_pipeline.corpus.side_information import SideInformation, build_side_information
@@ -52,7 +53,7 @@ def catalog(tmp_path_factory, make_archive, make_playlists, make_playlist):
             entry["artist_name"] = ARTISTS.get(number // 3, entry["artist_name"])
     folder = tmp_path_factory.mktemp("catalog")
     archive = Archive(make_archive(folder, playlists, slice_size=24))
-    tables, _ = extract_tables(archive, ExtractConfig(strict=False, num_workers=1, max_problems=10), progress=False)
+    tables, _ = extract_tables(archive, make_extract_config(), progress=False)
     ids = pa.array(range(24), pa.int32())
     splits = pa.table({"playlist_id": ids, "pid": ids, "split": ["train"] * 23 + ["test"]})
     table, _ = build_vocabulary(tables.memberships, tables.tracks, splits, VocabularyConfig(min_count=1))

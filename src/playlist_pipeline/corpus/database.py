@@ -251,7 +251,9 @@ class Database:
         def likeness(name: str) -> float:
             artist, _, title = name.partition(" - ")
             forms = (name, f"{title} {artist}", title, artist)
-            return max(difflib.SequenceMatcher(None, fold_name(form), key).ratio() for form in forms)
+            # Of a longer name no more than the text's length can be alike.
+            short = (fold_name(form[: 2 * NEAR_TEXT_LENGTH]) for form in forms)
+            return max(difflib.SequenceMatcher(None, form, key).ratio() for form in short)
 
         return sorted(names, key=likeness, reverse=True)[:limit]
 

@@ -68,7 +68,7 @@ _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _AUDIO_FILE = re.compile(r"\.(mp3|mp4|m4a|m4b|aac|flac|alac|ape|ogg|oga|opus|wav|wave|wma|aif|aiff|mka|webm)$", re.I)
 _TRACK_NUMBER = re.compile(r"^(\d{1,3}(\.|\s*-)|0\d)\s+(?=.*\s-\s)")
 _DIRECTIVE = re.compile(r"(#\w+)\b:?(.*)")
-_AFTER_COMMA = re.compile(r'(?:[^",]|"[^"]*")*,(.*)')
+_AFTER_COMMA = re.compile(r'(?:[^",]++|"[^"]*+")*+,(.*)')  # possessive: nothing is kept to go back to
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # begins as the mark of UTF-16 does

@@ -1,27 +1,41 @@
-"""The archive as it lies on disk: a zip or a folder of slices, read in place."""
+"""The archive as it lies on disk: a zip or a folder of slices, read in place.
+
+An archive may come from anyone. Names in it only say which members are slices, nothing is written by them. What a zip's
+directory says is checked before any memory is taken for it, and links do not lead out of a folder.
+"""
 
 import hashlib
 import json
+import os
 import re
+import stat
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import deflate
 
+from playlist_pipeline.config import MAX_SLICE_BYTES
 from playlist_pipeline.errors import UserError
 
-SLICE_NAME = re.compile(r"mpd\.slice\.(\d{1,10})-(\d{1,10})\.json")
+SLICE_NAME = re.compile(r"mpd\.slice\.([0-9]{1,10})-([0-9]{1,10})\.json")
 MD5SUMS_NAME = "md5sums"
-MAX_SLICE_BYTES = 2**31 - 2**20
-"""Larger slices are refused: pyarrow's JSON reader takes one block of at most 2 GB."""
+# Fixed, for the archive's fingerprint is taken before any parameter is at hand. MPD has 80 kB and 55 kB.
+MAX_DIRECTORY_BYTES = 2**24
+MAX_MD5SUMS_BYTES = 2**22
+MAX_RATIO = 1_032
+"""Deflate cannot make more bytes of one."""
 
 _MD5SUMS_LINE = re.compile(r"([0-9a-fA-F]{32})\s+\*?(.+)")
-_LOCAL_HEADER = struct.Struct("<4s22xHH")
-_ENCRYPTED = 0x1
+_LOCAL_HEADER = struct.Struct("<4s4xH16xHH")
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_UTF8_NAME = 0x800
+_UNIX = 3
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NAMING = "mpd.slice.<first>-<last>.json"
 
@@ -32,6 +46,10 @@ class ArchiveError(UserError):
 
 class DamagedMemberError(ValueError):
     """The bytes of one member are not what the archive says of them; the message is the defect alone."""
+
+
+class OversizedMemberError(DamagedMemberError):
+    """A member has more bytes, or inflates to more of them, than are allowed."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,8 @@ class Member:
         offset: First byte of the local header in a zip.
         packed_size: Bytes that it takes in a zip.
         deflated: Whether those are deflated.
+        header_name: Its name as the local header in a zip should have it.
+        defect: Why its bytes are not to be read; None if nothing is known against them.
     """
 
     path: str
@@ -55,11 +75,23 @@ class Member:
     offset: int = 0
     packed_size: int = 0
     deflated: bool = False
+    header_name: bytes = b""
+    defect: str | None = None
 
     @property
     def name(self) -> str:
         """The path's last part."""
         return PurePosixPath(self.path).name
+
+    def find_excess(self, max_bytes: int, max_ratio: float) -> str | None:
+        """Return how the member, by what the archive says of it, has more bytes than are allowed, or None."""
+        if (largest := max(self.size, self.packed_size)) > max_bytes:
+            return f"{largest} bytes, of which extract.max_slice_bytes allows {max_bytes}"
+        if self.deflated and self.size > max_ratio * self.packed_size:
+            return (
+                f"{self.size} bytes packed in {self.packed_size}, of which extract.max_ratio allows {max_ratio:g} each"
+            )
+        return None
 
 
 @dataclass(frozen=True)
@@ -107,11 +139,18 @@ class Archive:
         """``zip`` or ``folder``.
 
         Raises:
-            ArchiveError: If nothing is there.
+            ArchiveError: If nothing is there, or what is there is neither a file nor a folder.
         """
-        if not self.path.exists():
-            raise ArchiveError(f"archive {self.path} does not exist: give the path of an MPD zip or folder of slices")
-        return "folder" if self.path.is_dir() else "zip"
+        give = "give the path of an MPD zip or folder of slices"
+        try:
+            mode = self.path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ArchiveError(f"archive {self.path} does not exist: {give}") from error
+        except OSError as error:
+            raise _name_closed(self.path, error) from error
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ArchiveError(f"archive {self.path} is neither a file nor a folder: {give}")
+        return "folder" if stat.S_ISDIR(mode) else "zip"
 
     @cached_property
     def _members(self) -> tuple[Member, ...]:
@@ -144,6 +183,11 @@ class Archive:
         return sum(item.size for item in self.slices)
 
     @cached_property
+    def packed_size(self) -> int:
+        """Bytes of the zip itself; of a folder, of its slices."""
+        return self.path.stat().st_size if self.kind == "zip" else self.size
+
+    @cached_property
     def _md5_member(self) -> Member | None:
         found = [member for member in self._members if member.name == MD5SUMS_NAME]
         return min(found, key=lambda member: (member.path.count("/"), member.path), default=None)
@@ -157,6 +201,8 @@ class Archive:
         """
         if self._md5_member is None:
             return {}
+        if self._md5_member.size > MAX_MD5SUMS_BYTES:
+            raise OversizedMemberError(f"{self._md5_member.size} bytes, of which {MAX_MD5SUMS_BYTES} can be read")
         lines = self.read(self._md5_member).decode("utf-8", errors="replace").splitlines()
         matches = (_MD5SUMS_LINE.fullmatch(line.strip()) for line in lines)
         return {PurePosixPath(match[2]).name: match[1].lower() for match in matches if match}
@@ -171,40 +217,48 @@ class Archive:
         members = [item.member for item in self.slices]
         if self._md5_member is not None:
             members.append(self._md5_member)
-        facts = [[member.name, member.size, member.crc, member.stamp] for member in members]
+        facts = [[member.name, member.size, member.crc, member.stamp, member.defect] for member in members]
         return hashlib.sha256(json.dumps([self.kind, facts]).encode()).hexdigest()
 
-    def read(self, item: Slice | Member) -> bytes | bytearray:
+    def read(
+        self, item: Slice | Member, *, max_bytes: int = MAX_SLICE_BYTES, max_ratio: float = MAX_RATIO
+    ) -> bytes | bytearray:
         """Read one file whole, inflate it, and check its length and CRC-32.
 
         Args:
             item: A slice, or a member of another kind.
+            max_bytes: Bytes that it may have, packed or not.
+            max_ratio: Bytes that it may have for each packed byte.
 
         Returns:
-            The file's bytes.
+            The file's bytes. No more memory is taken than for ``max_bytes``, and as many packed ones.
 
         Raises:
-            DamagedMemberError: If the bytes are cut short or altered.
+            OversizedMemberError: If it has more bytes than are allowed.
+            DamagedMemberError: If the bytes cannot be read, or are cut short or altered.
         """
         member = item.member if isinstance(item, Slice) else item
-        data = (self.path / member.path).read_bytes() if self.kind == "folder" else self._inflate(member)
+        if member.defect is not None:
+            raise DamagedMemberError(member.defect)
+        if excess := member.find_excess(max_bytes, max_ratio):
+            raise OversizedMemberError(excess)
+        try:
+            data = self._read_file(member) if self.kind == "folder" else self._inflate(member)
+        except OSError as error:
+            raise DamagedMemberError(f"cannot be read ({error.strerror})") from error
         if len(data) != member.size:
             raise DamagedMemberError(f"{len(data)} bytes instead of {member.size}")
         if member.crc is not None and (crc := deflate.crc32(data)) != member.crc:
             raise DamagedMemberError(f"CRC-32 {crc:08x} instead of {member.crc:08x}")
         return data
 
+    def _read_file(self, member: Member) -> bytes:
+        with (self.path / member.path).open("rb") as file:
+            return file.read(member.size + 1)
+
     def _inflate(self, member: Member) -> bytes | bytearray:
         with self.path.open("rb") as file:
-            file.seek(member.offset)
-            header = file.read(_LOCAL_HEADER.size)
-            if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
-                raise DamagedMemberError("no local header where the zip's directory says")
-            _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-            file.seek(name_length + extra_length, 1)
-            packed = file.read(member.packed_size)
-        if len(packed) != member.packed_size:
-            raise DamagedMemberError(f"{len(packed)} packed bytes instead of {member.packed_size}")
+            packed = _read_packed(file, member)
         if not member.deflated:
             return packed
         try:
@@ -212,6 +266,22 @@ class Archive:
             return deflate.deflate_decompress(packed, member.size)
         except deflate.DeflateError as error:
             raise DamagedMemberError(_name_bad_stream(packed, member.size)) from error
+
+
+def _read_packed(file: BinaryIO, member: Member) -> bytes:
+    """Return the packed bytes of a zip's member, whose size and place may be anything."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(member.offset if 0 <= member.offset <= end else end)
+    header = file.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
+        raise DamagedMemberError("no local header where the zip's directory says")
+    _, method, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    if file.read(name_length) != member.header_name or (method == zipfile.ZIP_DEFLATED) != member.deflated:
+        raise DamagedMemberError("its local header is that of another member")
+    left = end - file.seek(extra_length, os.SEEK_CUR)
+    if left < member.packed_size:
+        raise DamagedMemberError(f"{max(left, 0)} packed bytes instead of {member.packed_size}")
+    return file.read(member.packed_size)
 
 
 def _name_bad_stream(packed: bytes, size: int) -> str:
@@ -227,46 +297,115 @@ def _name_bad_stream(packed: bytes, size: int) -> str:
 
 
 def _list_folder(path: Path) -> tuple[Member, ...]:
-    folders = [folder for folder in (path, path / "data") if folder.is_dir()]
-    holding = next((f for f in folders if any(SLICE_NAME.fullmatch(p.name) for p in f.iterdir())), path)
+    try:
+        found = {folder: sorted(folder.iterdir()) for folder in (path, path / "data") if folder.is_dir()}
+    except OSError as error:
+        raise _name_closed(path, error) from error
+    holding = next((folder for folder, files in found.items() if any(map(_is_slice, files))), path)
     members = []
-    for folder in dict.fromkeys((holding, *folders)):
-        for file in folder.iterdir():
-            wanted = file.name == MD5SUMS_NAME or (folder == holding and SLICE_NAME.fullmatch(file.name))
-            if wanted and file.is_file():
-                status = file.stat()
-                members.append(Member(file.relative_to(path).as_posix(), status.st_size, stamp=status.st_mtime_ns))
+    for folder, files in found.items():
+        for file in files:
+            if file.name == MD5SUMS_NAME or (folder == holding and _is_slice(file)):
+                members.append(_describe_file(file, path))
     return tuple(members)
+
+
+def _is_slice(path: PurePosixPath | Path) -> bool:
+    return SLICE_NAME.fullmatch(path.name) is not None
+
+
+def _describe_file(file: Path, archive: Path) -> Member:
+    name = file.relative_to(archive).as_posix()
+    if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(archive)):
+        return Member(name, 0, stamp=file.lstat().st_mtime_ns, defect="a link that leads out of the archive")
+    if not file.is_file():
+        return Member(name, 0, stamp=file.lstat().st_mtime_ns, defect="not a regular file")
+    status = file.stat()
+    return Member(name, status.st_size, stamp=status.st_mtime_ns)
+
+
+class _DirectoryReader:
+    """A zip as ``zipfile`` reads its directory: no part of more than ``MAX_DIRECTORY_BYTES``."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._end = file.seek(0, os.SEEK_END)
+        self.tell = file.tell
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move as ``io`` says."""
+        if whence == os.SEEK_SET and not 0 <= offset < 2**63:
+            raise zipfile.BadZipFile("not where its end says")
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as ``io`` says."""
+        left = self._end - self._file.tell()
+        size = left if size < 0 else min(size, left)
+        if size > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile(f"more than {MAX_DIRECTORY_BYTES} bytes")
+        return self._file.read(max(size, 0))
 
 
 def _list_zip(path: Path) -> tuple[Member, ...]:
     try:
-        with zipfile.ZipFile(path) as file:
-            infos = file.infolist()
-    except zipfile.BadZipFile as error:
-        raise ArchiveError(_name_bad_zip(path)) from error
+        with path.open("rb") as file, zipfile.ZipFile(_DirectoryReader(file)) as archive:
+            infos = archive.infolist()
     except OSError as error:
-        raise ArchiveError(f"archive {path} cannot be opened: {error.strerror}") from error
+        raise _name_closed(path, error) from error
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+        raise ArchiveError(_name_bad_zip(path, str(error))) from error
+    paths = [info.filename.replace("\\", "/") for info in infos]
+    times = Counter(paths)
     members = []
-    for info in infos:
-        name = PurePosixPath(info.filename).name
-        if not (name == MD5SUMS_NAME or SLICE_NAME.fullmatch(name)):
-            continue
-        if info.compress_type not in _METHODS or info.flag_bits & _ENCRYPTED:
-            how = "is encrypted" if info.flag_bits & _ENCRYPTED else f"uses zip method {info.compress_type}"
-            raise ArchiveError(f"archive {path}, {name}: {how}: pack the slices anew with plain deflate")
-        deflated = info.compress_type == zipfile.ZIP_DEFLATED
-        members.append(
-            Member(info.filename, info.file_size, info.CRC, None, info.header_offset, info.compress_size, deflated)
-        )
+    for info, name in zip(infos, paths, strict=True):
+        inner = PurePosixPath(name)
+        if inner.name == MD5SUMS_NAME or _is_slice(inner):
+            _check_method(info, f"archive {path}, {inner.name}")
+            defect = f"{times[name]} members have its path" if times[name] > 1 else _find_special(info)
+            members.append(_describe_member(info, name, defect))
     return tuple(members)
 
 
-def _name_bad_zip(path: Path) -> str:
+def _check_method(info: zipfile.ZipInfo, where: str) -> None:
+    if info.flag_bits & _ENCRYPTED:
+        raise ArchiveError(f"{where}: is encrypted: pack the slices anew with plain deflate")
+    if info.compress_type not in _METHODS:
+        raise ArchiveError(f"{where}: uses zip method {info.compress_type}: pack the slices anew with plain deflate")
+
+
+def _find_special(info: zipfile.ZipInfo) -> str | None:
+    """Return what a member is if it is no file."""
+    kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _UNIX else 0
+    if info.filename.endswith("/") or kind not in (0, stat.S_IFREG):
+        return "a link" if stat.S_ISLNK(kind) else "not a regular file"
+    return None
+
+
+def _describe_member(info: zipfile.ZipInfo, path: str, defect: str | None) -> Member:
+    return Member(
+        path,
+        info.file_size,
+        info.CRC,
+        offset=info.header_offset,
+        packed_size=info.compress_size,
+        deflated=info.compress_type == zipfile.ZIP_DEFLATED,
+        header_name=info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8_NAME else "cp437"),
+        defect=defect,
+    )
+
+
+def _name_closed(path: Path, error: OSError) -> ArchiveError:
+    return ArchiveError(f"archive {path} cannot be opened ({error.strerror}): give one that can be read")
+
+
+def _name_bad_zip(path: Path, reason: str) -> str:
     with path.open("rb") as file:
         start = file.read(4)
     if not start:
         return f"archive {path} is empty: fetch or copy it again"
+    if reason != "File is not a zip file":
+        return f"archive {path} has a directory that cannot be read ({reason}): fetch or copy it again"
     if start == b"PK\x03\x04":
         return f"archive {path} is cut short (a zip without its central directory): fetch or copy it again"
     return f"archive {path} is not a zip: give the path of an MPD zip or folder of slices"

@@ -17,6 +17,8 @@ from playlist_pipeline.errors import UserError
 from playlist_pipeline.mpd.fields import (
     MalformedJSONError,
     find_layout_defect,
+    find_many_objects,
+    find_many_values,
     find_playlist_defects,
     find_value_defect,
     parse_json,
@@ -29,6 +31,9 @@ from playlist_pipeline.mpd.schema import (
     OPTIONAL_CHALLENGE_FIELDS,
     TRACK_URI,
 )
+
+MAX_BYTES = 2**29
+"""The official set has some 150 MB."""
 
 
 class ChallengeSetError(UserError):
@@ -81,7 +86,7 @@ def read_challenge_set(path: str | Path) -> ChallengeSet:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = _read_bytes(path)
     except FileNotFoundError as error:
         raise ChallengeSetError(
             f"challenge set {path} does not exist: give the path of a challenge_set.json, "
@@ -89,6 +94,8 @@ def read_challenge_set(path: str | Path) -> ChallengeSet:
         ) from error
     except OSError as error:
         raise ChallengeSetError(f"challenge set {path} cannot be read: {error.strerror}") from error
+    if crowding := find_many_values(data) or find_many_objects(data):
+        raise ChallengeSetError(_word_defect(path, "", "", crowding))
     try:
         content = parse_json(replace_lone_surrogates(data)[0])
     except MalformedJSONError as error:
@@ -102,6 +109,16 @@ def read_challenge_set(path: str | Path) -> ChallengeSet:
             raise ChallengeSetError(_word_defect(path, _name_playlist(values, index), field, text))
         playlists[values["pid"]] = _make_playlist(values)
     return ChallengeSet(path, tuple(playlists.values()))
+
+
+def _read_bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ChallengeSetError(_word_defect(path, "", "", "not a regular file"))
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ChallengeSetError(_word_defect(path, "", "", f"more than {MAX_BYTES} bytes"))
+    return data
 
 
 def _make_playlist(values: Mapping[str, Any]) -> ChallengePlaylist:

@@ -58,7 +58,8 @@ class PartStore:
             ArchiveError: The archive cannot be opened.
             UserError: The folder cannot be made or cleared.
         """
-        facts = [FORMAT_VERSION, pa.__version__, self.code_version, archive.fingerprint, config.max_problems]
+        settings = [config.max_problems, config.max_slice_bytes, config.max_ratio]
+        facts = [FORMAT_VERSION, pa.__version__, self.code_version, archive.fingerprint, *settings]
         fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -134,7 +135,7 @@ class Parts:
 
 def _name(part: Slice) -> str:
     """Return a name that tells apart slices of one archive, those of the same name too."""
-    return f"{part.name}-{zlib.crc32(part.member.path.encode()):08x}"
+    return f"{part.name}-{hashlib.sha256(part.member.path.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
 def _encode(result: SliceResult) -> memoryview:

@@ -9,11 +9,13 @@ kind                 defect                                                     
 ==================== ====================================================================== =======================
 damaged_md5sums      the file ``md5sums`` cannot be read                                    noted, taken as absent
 overlapping_slices   two slices' names claim the same pids                                  noted, both are read
-damaged_slice        bytes cut short, not deflate, wrong length or CRC-32                   slice skipped
+damaged_slice        bytes cut short, not deflate, wrong length or CRC-32; a link, or       slice skipped
+                     another member has the same path
 wrong_md5            MD5 differs from the one in ``md5sums``                                slice skipped
-slice_too_large      2 GB or more, too large for the parser                                 slice skipped
+slice_too_large      more bytes, or more for each packed byte, than ``extract`` allows      slice skipped
 broken_json          empty, cut short, not UTF-8, more than one value, not JSON             slice skipped
-wrong_layout         not an object with a list ``playlists``                                slice skipped
+wrong_layout         not an object with a list ``playlists``, or more values in so many     slice skipped
+                     bytes than playlists have
 missing_info         no object ``info``                                                     noted, slice kept
 wrong_type           a value of another JSON type, a decimal number where an integer        playlist skipped
                      belongs, ``collaborative`` neither "true" nor "false" (as text)
@@ -46,11 +48,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from playlist_pipeline.config import MAX_SLICE_BYTES
 from playlist_pipeline.mpd.archive import Slice
 from playlist_pipeline.mpd.fields import (
     Defect,
     MalformedJSONError,
     find_layout_defect,
+    find_many_objects,
     find_playlist_defects,
     find_value_defect,
     parse_json,
@@ -192,18 +196,17 @@ def replace_lone_surrogates(data: bytes | bytearray) -> tuple[bytes, int]:
     Returns:
         The text and how many surrogates were replaced.
     """
-    replaced = 0
+    view = memoryview(data)
+    pieces: list[bytes | memoryview] = []
+    end = 0
+    for match in _ESCAPE.finditer(data):
+        if match.lastindex:
+            pieces += [view[end : match.start()], _REPLACEMENT]
+            end = match.end()
+    return b"".join([*pieces, view[end:]]), len(pieces) // 2
 
-    def replace(match: re.Match[bytes]) -> bytes:
-        nonlocal replaced
-        if match[1] is None and match[2] is None:
-            return match[0]
-        replaced += 1
-        return rb"\ufffd"
 
-    data = _ESCAPE.sub(replace, data)
-    return data, replaced
-
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 _SUMMED = ("num_tracks", "num_albums", "num_artists", "duration_ms")
 
@@ -224,6 +227,9 @@ def examine_slice(data: bytes | bytearray, part: Slice, earlier: Mapping[int, st
     def refuse(kind: str, text: str) -> None:
         findings.add(Problem(kind, part.name, None, None, text))
 
+    if crowding := find_many_objects(data):
+        refuse("wrong_layout", crowding)
+        return None
     try:
         content = parse_json(data)
     except MalformedJSONError as error:
@@ -241,7 +247,11 @@ def examine_slice(data: bytes | bytearray, part: Slice, earlier: Mapping[int, st
         if usable is not None:
             known[usable["pid"]] = part.name
             playlists.append(usable)
-    return json.dumps({"info": {}, "playlists": playlists}).encode()
+    repaired = json.dumps({"info": {}, "playlists": playlists}, ensure_ascii=False, separators=(",", ":")).encode()
+    if len(repaired) > MAX_SLICE_BYTES:
+        refuse("slice_too_large", f"{len(repaired)} bytes after repair, of which {MAX_SLICE_BYTES} can be read")
+        return None
+    return repaired
 
 
 def _examine_playlist(

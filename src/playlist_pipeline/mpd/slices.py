@@ -4,6 +4,7 @@ Only a slice that fails a check here is looked at row by row (``repair.py``).
 """
 
 import hashlib
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from playlist_pipeline.mpd.archive import MAX_SLICE_BYTES, Archive, DamagedMemberError, Slice
+from playlist_pipeline.config import ExtractConfig
+from playlist_pipeline.mpd.archive import Archive, DamagedMemberError, OversizedMemberError, Slice
+from playlist_pipeline.mpd.fields import find_many_values
 from playlist_pipeline.mpd.repair import Findings, Problem, examine_slice, replace_lone_surrogates
 from playlist_pipeline.mpd.schema import (
     COLLABORATIVE,
@@ -29,6 +32,8 @@ Int64s = npt.NDArray[np.int64]
 Uint64s = npt.NDArray[np.uint64]
 
 _UTF8_MARK = b"\xef\xbb\xbf"
+# What Python makes of a slice may take many times its memory, and no two threads run Python at once anyhow.
+_EXAMINING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,9 @@ class SliceResult:
 def read_slice(
     archive: Archive,
     part: Slice,
+    config: ExtractConfig,
     *,
     md5sums: Mapping[str, str],
-    max_problems: int,
     earlier: Mapping[int, str] | None = None,
 ) -> SliceResult:
     """Read, inflate, verify, parse and check one slice. Safe to call from many threads.
@@ -102,23 +107,23 @@ def read_slice(
     Args:
         archive: The archive.
         part: One of its slices.
+        config: How large a slice may be, and how many problems are kept one by one.
         md5sums: MD5 by slice name; slices that it lacks are not verified.
-        max_problems: How many problems are kept one by one.
         earlier: Pids of this slice that earlier slices hold, with those slices' names; such playlists are skipped.
 
     Returns:
         Columns and problems; defects never raise.
     """
-    findings = Findings(max_problems)
+    findings = Findings(config.max_problems)
 
     def skip(kind: str, text: str, md5: str | None) -> SliceResult:
         findings.add(Problem(kind, part.name, None, None, text))
         return SliceResult(part, None, findings, md5)
 
-    if part.size > MAX_SLICE_BYTES:
-        return skip("slice_too_large", f"{part.size} bytes, of which {MAX_SLICE_BYTES} can be read", None)
     try:
-        data = archive.read(part)
+        data = archive.read(part, max_bytes=config.max_slice_bytes, max_ratio=config.max_ratio)
+    except OversizedMemberError as error:
+        return skip("slice_too_large", str(error), None)
     except DamagedMemberError as error:
         return skip("damaged_slice", str(error), None)
     md5 = "absent"
@@ -127,6 +132,8 @@ def read_slice(
         if digest != md5sums[part.name]:
             return skip("wrong_md5", f"MD5 {digest} instead of {md5sums[part.name]}", "mismatched")
         md5 = "verified"
+    if crowding := find_many_values(data):
+        return skip("wrong_layout", crowding, md5)
     replaced = 0
     playlists = parse_slice(data)
     if playlists is None:
@@ -135,7 +142,8 @@ def read_slice(
     columns = None if playlists is None or earlier else build_columns(playlists, part)
     if columns is None:
         del playlists
-        repaired = examine_slice(data, part, earlier or {}, findings)
+        with _EXAMINING:
+            repaired = examine_slice(data, part, earlier or {}, findings)
         if repaired is None:
             return SliceResult(part, None, findings, md5)
         columns = build_columns(parse_slice(repaired))

@@ -51,10 +51,11 @@ def extract_tables(
         - ``problems_unlisted``: how many more there are
 
     Raises:
-        ArchiveError: If the archive cannot be opened, has no slices or no usable playlist; with ``strict``, at the
-            first defect.
+        ArchiveError: If the archive cannot be opened, is larger than ``config`` allows, has no slices or no usable
+            playlist; with ``strict``, at the first defect.
         UserError: If ``store`` cannot be written to.
     """
+    _refuse_excess(archive, config)
     findings = Findings(config.max_problems)
     md5sums = _read_md5sums(archive, findings)
     _note_overlaps(archive.slices, findings)
@@ -99,6 +100,29 @@ def extract_tables(
     return tables, report
 
 
+def _refuse_excess(archive: Archive, config: ExtractConfig) -> None:
+    """Refuse an archive with more in it than the parameters allow, by what it says of itself.
+
+    Slices that are too large one by one do not count, for they are not read. Those that share bytes of a zip may be
+    within ``max_ratio`` one by one, but not all together.
+    """
+    members = [part.member for part in archive.slices]
+    limits = config.max_slice_bytes, config.max_ratio
+    size = sum(member.size for member in members if not member.find_excess(*limits))
+    found = {
+        "max_slices": (len(members), 1, "slices"),
+        "max_total_bytes": (size, 1, "bytes of JSON"),
+        "max_ratio": (size, archive.packed_size, f"bytes of JSON in {archive.packed_size}"),
+    }
+    for name, (number, unit, text) in found.items():
+        most = getattr(config, name)
+        if number > most * unit:
+            raise ArchiveError(
+                f"archive {archive.path} holds {number} {text}, more than extract.{name} = {most:g} allows: "
+                "give another archive, or a larger number if you trust this one"
+            )
+
+
 _COUNTED = ("playlists", "memberships", "tracks", "albums", "artists")
 
 
@@ -115,7 +139,6 @@ def _name_nothing_left(archive: Archive, findings: Findings) -> str:
 
 
 def _read_md5sums(archive: Archive, findings: Findings) -> dict[str, str]:
-    archive.slices  # noqa: B018  (names a missing or empty archive first)
     try:
         return archive.md5sums
     except DamagedMemberError as error:
@@ -135,7 +158,7 @@ def _note_overlaps(slices: tuple[Slice, ...], findings: Findings) -> None:
 def _read_slice(
     archive: Archive, part: Slice, config: ExtractConfig, md5sums: dict[str, str], earlier: dict[int, str] | None = None
 ) -> SliceResult:
-    return read_slice(archive, part, md5sums=md5sums, max_problems=config.max_problems, earlier=earlier)
+    return read_slice(archive, part, config, md5sums=md5sums, earlier=earlier)
 
 
 def _read_or_load(
