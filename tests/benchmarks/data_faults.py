@@ -346,6 +346,7 @@ class Bench:
         unfinished = find_unfinished(workspace)
         if unfinished and not killed:
             wrong.append(f"left {unfinished}")
+        kept, counted = len(list(workspace.rglob("*.part"))), len(RunManifest(workspace / MANIFEST).artifacts)
         wrong += [f"{name} is neither old nor new" for name in find_damage(workspace, self.old, self.new)]
         run_to_end([*make_options(workspace, self.archive, pipeline), "--only-missing-outputs"])
         found = digest_artifacts(workspace)
@@ -354,11 +355,9 @@ class Bench:
         wrong += [f"{name} is left after the next run" for name in find_unfinished(workspace)]
         if (workspace / PARTS).exists():
             wrong.append("parts are left after the next run")
-        said = (
-            "; ".join(unfinished) or "nothing unfinished"
-            if killed
-            else outcome.line.replace(str(workspace), "WORKSPACE")
-        )
+        said = outcome.line.replace(str(workspace), "WORKSPACE")
+        if killed:
+            said = f"{'; '.join(unfinished) or 'nothing'} unfinished, {kept} slices kept, {counted} artifacts counted"
         self.tell(title, f"{said}; then the same bytes" if not wrong else "", wrong)
 
     def tell(self, title: str, said: str, wrong: list[str]) -> None:
