@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -220,6 +221,27 @@ class TestWholeFileDataset:
         assert (tmp_path / "table.csv").read_text() == "a,b\n1,x\n2,y\n"
         assert dataset.preview(nrows=1)["data"] == [[1, "x"]]
         assert not hasattr(WholeFileDataset(filepath=str(tmp_path / "x"), dataset="text.TextDataset"), "preview")
+
+    @pytest.mark.parametrize(
+        ("dataset", "data", "kind", "shown"),
+        [
+            ("pandas.CSVDataset", pd.DataFrame({"a": range(9)}), "TablePreview", "'data': [[0], [1]]"),
+            ("plotly.JSONDataset", go.Figure(go.Bar(y=[7])), "PlotlyPreview", "'y': [7]"),
+            ("json.JSONDataset", {"a": 7}, "JSONPreview", '{"a": 7}'),
+        ],
+    )
+    def test_kedro_viz_shows_it(self, dataset, data, kind, shown, tmp_path: Path) -> None:
+        from kedro_viz.models.flowchart.node_metadata import DataNodeMetadata  # noqa: PLC0415
+        from kedro_viz.models.flowchart.nodes import GraphNode  # noqa: PLC0415
+
+        metadata = {"kedro-viz": {"preview_args": {"nrows": 2}}} if kind == "TablePreview" else None
+        whole = WholeFileDataset(filepath=str(tmp_path / "x"), dataset=dataset, metadata=metadata)
+        whole.save(data)
+        node = GraphNode.create_data_node("id", "name", "layer", set(), whole, None)
+        seen = DataNodeMetadata(data_node=node)
+        assert seen.preview_type == kind
+        assert shown in str(seen.preview)
+        assert seen.filepath == str(tmp_path / "x")
 
     def test_a_damaged_file_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "report.json").write_text("{")
