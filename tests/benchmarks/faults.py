@@ -30,11 +30,11 @@ from playlist_pipeline.fingerprint import digest_of
 
 PROJECT = Path(__file__).parents[2]
 SETTINGS = {
-    "train.max_steps": 36,
+    "train.max_steps": 24,
     "train.checkpoint_every": 3,
     "train.validate_every": 6,
     "train.embedding_init": "normal",
-    "model.embed_dim": 64,
+    "model.embed_dim": 32,
     "model.num_layers": 1,
 }
 ARTIFACTS = ("06_models/model/weights.safetensors", "08_reporting/training_history.csv")
@@ -145,7 +145,7 @@ def _draw_kill(rng: random.Random, first: float, last: float, *, inside: bool) -
     if not inside:
         seconds = rng.uniform(first, last)
         return lambda _, passed: passed >= seconds
-    wanted, delay = rng.randint(1, 8), rng.uniform(0, 0.15)
+    wanted, delay = rng.randint(1, 7), rng.uniform(0, 0.1)
     seen: dict[str, float] = {}
 
     def is_inside(training: Training, passed: float) -> bool:
