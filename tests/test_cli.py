@@ -223,7 +223,7 @@ def test_an_error_of_the_system_is_one_line_with_or_without_a_file() -> None:
             "evaluate.protocols=[deezer],evaluate.deezer_pids=/none.npy",
             "evaluate.deezer_pids: /none.npy: there is no such file",
         ),
-        ("train.embedding_init=normal", "parameter rerank.num_folds = 5 is not allowed: give 0, as train.embedding_in"),
+        ("train.embedding_init=normal", "parameter rerank.num_folds = 5 is not allowed: give 0, or another train.embe"),
     ],
 )
 def test_odd_parameters_are_one_line_and_touch_nothing(kedro_run, tmp_path: Path, params: str, line: str) -> None:

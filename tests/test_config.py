@@ -333,5 +333,7 @@ def test_a_second_stage_needs_a_transformer_that_starts_from_vectors() -> None:
     rerank, train = make_config("rerank", values_of("rerank")), make_config("train", values_of("train"))
     rerank.require_vectors(train)
     rerank.replace(num_folds=0).require_vectors(train.replace(embedding_init="normal"))
-    with pytest.raises(ConfigError, match=r"^parameter rerank.num_folds = 5 .* as train.embedding_init is normal"):
+    with pytest.raises(
+        ConfigError, match=r"^parameter rerank.num_folds = 5 .* give 0, or another train.embedding_init"
+    ):
         rerank.require_vectors(train.replace(embedding_init="normal"))

@@ -499,8 +499,8 @@ class RerankConfig(Config):
         self._require(
             "num_folds",
             has_vectors,
-            "0, as train.embedding_init is normal: the second stage learns from what a transformer that starts from "
-            "als, cooccurrence or pmi says of playlists",
+            "0, or another train.embedding_init than normal: a second stage learns from a transformer that starts from "
+            "vectors",
         )
 
 

@@ -458,6 +458,7 @@ def test_no_text_is_a_syntax_error(named_database, text):
 def test_search_stops_at_the_limit(named_database):
     assert keys(named_database.search("hello", 2)) == ["hello", "hello2"]
     assert keys(named_database.search("Adele - Hello", 1)) == ["hello"]
+    assert named_database.search("a", limit=10**30) == named_database.search("a", limit=1000)
 
 
 @pytest.mark.parametrize(

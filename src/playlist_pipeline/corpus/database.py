@@ -7,6 +7,7 @@ import os
 import re
 import sqlite3
 import string
+import sys
 import unicodedata
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -177,6 +178,7 @@ class Database:
             text: Anything; no character has a special meaning.
             limit: Most tracks to return.
         """
+        limit = min(limit, sys.maxsize)  # sqlite takes 64 bits
         text = _clean(text)
         key = fold_name(text)
         found = {row.uri: row for row in self.tracks([text])}

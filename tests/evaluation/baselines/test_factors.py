@@ -6,6 +6,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
 from playlist_pipeline.config import ALSSettings, BPRSettings
+from playlist_pipeline.errors import UserError
 from playlist_pipeline.evaluation.baselines import ALS, BPR
 from playlist_pipeline.evaluation.baselines.factors import VectorRanker
 
@@ -83,3 +84,9 @@ class TestBPR:
 def test_another_seed_gives_other_vectors(system, settings, random_data) -> None:
     first, second = (system(random_data, settings, seed=seed)._vectors for seed in (0, 1))
     assert np.abs(first - second).max() > 0.01
+
+
+def test_settings_that_diverge_are_one_line(grouped_data) -> None:
+    line = r"^baselines\.bpr cannot be fitted with these settings \(NaN .*: give a smaller learning_rate or"
+    with pytest.raises(UserError, match=line):
+        BPR(grouped_data, dataclasses.replace(BPR_SETTINGS, learning_rate=1000), seed=0)

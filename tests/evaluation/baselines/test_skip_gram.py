@@ -5,6 +5,7 @@ import pytest
 
 from playlist_pipeline.config import SkipGramSettings
 from playlist_pipeline.corpus.vocabulary import UNK
+from playlist_pipeline.errors import UserError
 from playlist_pipeline.evaluation.baselines import SkipGram
 
 SETTINGS = SkipGramSettings(
@@ -50,3 +51,8 @@ def test_rare_tracks_have_no_vector_and_only_fill(make_data, seeds_of) -> None:
     ranked = model.rank(seeds_of([3], [6]), 4)
     assert ranked[0, 2:].tolist() == [6, -1]
     assert ranked[1].tolist() == [3, 4, 5, -1]  # popularity: 6 says nothing
+
+
+def test_too_high_a_min_count_is_refused(grouped_data) -> None:
+    with pytest.raises(UserError, match=r"^baselines\.skip_gram\.min_count = 1000 leaves no track: the most frequent"):
+        SkipGram(grouped_data, dataclasses.replace(SETTINGS, min_count=1000), seed=0)

@@ -146,7 +146,7 @@ def test_without_folds_there_is_no_second_stage_and_any_start_will_do(fit_whole,
 
 
 def test_a_transformer_of_random_vectors_is_refused(fit_whole, make_config):
-    with pytest.raises(UserError, match=r"^parameter rerank.num_folds = 3 .* train.embedding_init is normal"):
+    with pytest.raises(UserError, match=r"^parameter rerank.num_folds = 3 .* give 0, or another train.embedding_init"):
         fit_whole(make_config(), embedding_init="normal")
 
 

@@ -5,12 +5,14 @@ Shape letters: n playlists to continue, P training playlists, V vocabulary, D di
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from playlist_pipeline.config import ALSSettings, BPRSettings
 from playlist_pipeline.corpus.vocabulary import SPECIALS, Vocabulary
+from playlist_pipeline.errors import UserError, in_one_line
 from playlist_pipeline.evaluation.baselines.popularity import Popularity
 from playlist_pipeline.evaluation.baselines.ranking import (
     TrainingPlaylists,
@@ -90,6 +92,9 @@ class ALS(VectorRanker):
         settings: See ``ALSSettings``.
         seed: Of the first vectors.
 
+    Raises:
+        UserError: The settings do not allow it.
+
     Source: Hu, Koren and Volinsky 2008.
     """
 
@@ -105,7 +110,7 @@ class ALS(VectorRanker):
                 iterations=settings.iterations,
                 random_state=seed,
             )
-            self._model.fit(data.build_memberships().astype(np.float32), show_progress=False)
+            _fit(self._model, data, "als", "a larger regularization or a smaller alpha")
         super().__init__(data.vocabulary, self._model.item_factors)
 
     def embed_playlists(self, seeds: sp.csr_matrix) -> np.ndarray:
@@ -125,6 +130,9 @@ class BPR(VectorRanker):
         settings: See ``BPRSettings``.
         seed: Of the first vectors and of what is drawn.
 
+    Raises:
+        UserError: The settings do not allow it.
+
     Source: Rendle et al. 2009.
     """
 
@@ -139,7 +147,7 @@ class BPR(VectorRanker):
             num_threads=1,
             random_state=seed,
         )
-        model.fit(data.build_memberships().astype(np.float32), show_progress=False)
+        _fit(model, data, "bpr", "a smaller learning_rate or regularization")
         # The last column is the bias: the one of a playlist's vector is 1.
         vectors, bias = np.ascontiguousarray(model.item_factors[:, :-1]), model.item_factors[:, -1]
         super().__init__(data.vocabulary, vectors, bias=settings.bias_weight * bias)
@@ -147,6 +155,18 @@ class BPR(VectorRanker):
     def embed_playlists(self, seeds: sp.csr_matrix) -> np.ndarray:
         """Average the seeds' vectors; see ``VectorRanker.embed_playlists``."""
         return average_vectors(seeds, self._vectors)
+
+
+def _fit(model: Any, data: TrainingPlaylists, system: str, advice: str) -> None:
+    """Fit a model of implicit, which ends with an error where settings make its vectors grow beyond all bounds."""
+    from implicit.recommender_base import ModelFitError  # noqa: PLC0415
+
+    try:
+        model.fit(data.build_memberships().astype(np.float32), show_progress=False)
+    except (ModelFitError, ValueError) as error:
+        raise UserError(
+            f"baselines.{system} cannot be fitted with these settings ({in_one_line(error)}): give {advice}"
+        ) from error
 
 
 def average_vectors(seeds: sp.csr_matrix, vectors: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ class SkipGram(VectorRanker):
         seed: Of the first vectors and of what is drawn.
 
     Raises:
-        UserError: gensim is not installed.
+        UserError: gensim is not installed, or no track is frequent enough.
 
     Source: Mikolov et al. 2013; Barkan and Koenigstein 2016 (item2vec).
     """
@@ -44,6 +44,11 @@ class SkipGram(VectorRanker):
             raise UserError(
                 "the baseline skip_gram needs the package gensim: install playlist_pipeline[baselines]"
             ) from error
+        if (highest := int(data.vocabulary.counts.max())) < settings.min_count:
+            raise UserError(
+                f"baselines.skip_gram.min_count = {settings.min_count} leaves no track: the most frequent one occurs "
+                f"{highest} times in the training part; give a smaller min_count"
+            )
         model = Word2Vec(
             _Sentences(data.sequences),
             sg=1,
