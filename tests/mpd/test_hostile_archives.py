@@ -345,16 +345,18 @@ def test_members_that_share_their_bytes_are_refused_where_they_make_a_bomb(tmp_p
 
 
 def test_limits_on_the_whole_archive(write, texts):
-    path = write(Entry(SECOND, texts[1]))
+    padded = texts[1] + b" " * 1_234_567
+    path = write(Entry(SECOND, padded))
     trust = "give another archive, or a larger number if you trust this one"
-    assert (
-        _refusal(path, max_slices=1) == f"archive PATH holds 2 slices, more than extract.max_slices = 1 allows: {trust}"
-    )
-    size = sum(map(len, texts))
-    assert _refusal(path, max_total_bytes=size - 1) == (
+    most = {"max_slices": 1}
+    assert _refusal(path, **most) == f"archive PATH holds 2 slices, more than extract.max_slices = 1 allows: {trust}"
+    size = len(texts[0]) + len(padded)
+    most = {"max_total_bytes": size - 1, "max_ratio": 1032}
+    assert _refusal(path, **most) == (
         f"archive PATH holds {size} bytes of JSON, more than extract.max_total_bytes = {size - 1} allows: {trust}"
     )
-    assert _problems(path, max_slices=2, max_total_bytes=size)[2] == [0, 1, 2, 3]
+    most = {"max_slices": 2, "max_total_bytes": size, "max_ratio": 1032}
+    assert _problems(path, **most)[2] == [0, 1, 2, 3]
 
 
 # --- the zip's directory

@@ -330,13 +330,7 @@ class _DirectoryReader:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._end = file.seek(0, os.SEEK_END)
-        self.tell = file.tell
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move as ``io`` says."""
-        if whence == os.SEEK_SET and not 0 <= offset < 2**63:
-            raise zipfile.BadZipFile("not where its end says")
-        return self._file.seek(offset, whence)
+        self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
         """Read as ``io`` says."""
@@ -353,7 +347,7 @@ def _list_zip(path: Path) -> tuple[Member, ...]:
             infos = archive.infolist()
     except OSError as error:
         raise _name_closed(path, error) from error
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise ArchiveError(_name_bad_zip(path, str(error))) from error
     paths = [info.filename.replace("\\", "/") for info in infos]
     times = Counter(paths)

@@ -118,7 +118,7 @@ def _refuse_excess(archive: Archive, config: ExtractConfig) -> None:
         most = getattr(config, name)
         if number > most * unit:
             raise ArchiveError(
-                f"archive {archive.path} holds {number} {text}, more than extract.{name} = {most:g} allows: "
+                f"archive {archive.path} holds {number} {text}, more than extract.{name} = {most} allows: "
                 "give another archive, or a larger number if you trust this one"
             )
 
