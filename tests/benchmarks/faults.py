@@ -1,7 +1,7 @@
 """Whether a training that is disturbed, and run again, ends with the weights of one that was never disturbed.
 
-`kedro run --pipelines train` on a synthetic archive is killed (SIGKILL) at random moments: half of them drawn from its
-duration, half while a checkpoint is being written; some trainings are killed twice in a row. Others are asked to stop
+`kedro run --pipelines train` on a synthetic archive is killed (SIGKILL) at random moments: half of them a while
+after its start or a checkpoint, half while a checkpoint is being written; some trainings are killed twice in a row. Others are asked to stop
 (SIGTERM), meet a full disk in a checkpoint, or find the newest checkpoint damaged. Each is then run again to its end.
 After every fault this script looks for itself which checkpoint is the newest whole one, and compares: that the next
 run goes on from there and says why from no later one, that no checkpoint that was whole is gone before a newer one is
@@ -38,6 +38,7 @@ SETTINGS = {
     "model.num_layers": 1,
 }
 ARTIFACTS = ("06_models/model/weights.safetensors", "08_reporting/training_history.csv")
+NUM_CHECKPOINTS = 8
 TMPFS_BYTES = 300_000_000
 Moment = Callable[["Training", float], bool]
 
@@ -140,20 +141,20 @@ def _finish(training: Training, archive: Path, expected: dict[str, str]) -> tupl
     return wrong, ("finished before" if is_finished else f"went on after step {resumed}") + told
 
 
-def _draw_kill(rng: random.Random, first: float, last: float, *, inside: bool) -> Moment:
-    """Return a moment: inside the writing of a checkpoint that is drawn, or any after training has begun."""
-    if not inside:
-        seconds = rng.uniform(first, last)
-        return lambda _, passed: passed >= seconds
-    wanted, delay = rng.randint(1, 7), rng.uniform(0, 0.1)
+def _draw_kill(rng: random.Random, *, inside: bool) -> Moment:
+    """Return a moment: so long after a checkpoint that is drawn was begun, or was whole; 0 is the training's start."""
+    wanted = rng.randint(1 if inside else 0, NUM_CHECKPOINTS - 1)
+    delay = rng.uniform(0, 0.1 if inside else 1.5)
     seen: dict[str, float] = {}
 
-    def is_inside(training: Training, passed: float) -> bool:
-        for name in training.list_begun():
+    def has_come(training: Training, passed: float) -> bool:
+        whole = [path.stem for path in training.folder.glob("whole/*.json")] if training.folder else []
+        for name in (training.list_begun() if inside else whole) or (["0"] if training.folder and not inside else []):
             seen.setdefault(name.partition(".")[0], passed)
-        return len(seen) >= wanted and passed >= sorted(seen.values())[wanted - 1] + delay
+        place = wanted - 1 if inside else wanted
+        return len(seen) > place and passed >= sorted(seen.values())[place] + delay
 
-    return is_inside
+    return has_come
 
 
 def _after_checkpoints(count: int) -> Moment:
@@ -242,19 +243,16 @@ def main() -> int:
         for _ in range(2):  # the second time nothing is compiled
             shutil.rmtree(calm.workspace / "06_models", ignore_errors=True)
             start = time.perf_counter()
-            run, first = calm.start(archive), 0.0
-            while run.poll() is None:
-                first = first or (time.perf_counter() - start if calm.folder else 0.0)
-                time.sleep(0.01)
-            last = time.perf_counter() - start
+            if calm.start(archive).wait():
+                sys.exit(f"the undisturbed run failed; {calm.log} says why")
         expected = calm.digest()
-        print(f"undisturbed: {last:.1f} s, of which training from {first:.1f} s on", flush=True)
+        print(f"undisturbed: {time.perf_counter() - start:.1f} s", flush=True)
 
         kills = inside = tries = 0
         while (kills < options.kills or inside < options.inside) and tries < 3 * options.kills:
             training, told = prepare(f"kill_{tries}"), []
             for _ in range(2 if tries % max(options.kills // max(options.twice, 1), 1) == 1 else 1):
-                moment = _draw_kill(rng, first, last, inside=tries % 2 == 0)
+                moment = _draw_kill(rng, inside=tries % 2 == 0)
                 killed = _disturb(training, archive, moment, signal.SIGKILL)
                 if killed is not None:
                     kills, inside = kills + 1, inside + killed[1]
