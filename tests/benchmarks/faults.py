@@ -1,11 +1,11 @@
 """Whether a training that is disturbed, and run again, ends with the weights of one that was never disturbed.
 
-`kedro run --pipelines train` on a synthetic archive is killed (SIGKILL) at random moments: half of them a while
-after its start or a checkpoint, half while a checkpoint is being written; some trainings are killed twice in a row. Others are asked to stop
-(SIGTERM), meet a full disk in a checkpoint, or find the newest checkpoint damaged. Each is then run again to its end.
-After every fault this script looks for itself which checkpoint is the newest whole one, and compares: that the next
-run goes on from there and says why from no later one, that no checkpoint that was whole is gone before a newer one is
-there, and that weights and history have the same bytes. The full disk needs the right to mount a tmpfs.
+`kedro run --pipelines train` on a synthetic archive is killed (SIGKILL) at random moments: half of them a while after
+its start or a checkpoint, half while a checkpoint is being written; some trainings are killed twice in a row. Others
+are asked to stop (SIGTERM, SIGINT), meet a full disk in a checkpoint, or find the newest checkpoint damaged. Each is
+then run again to its end. After every fault this script looks for itself which checkpoint is the newest whole one, and
+compares: that the next run goes on from there, that no checkpoint that was whole is gone before a newer one is there,
+and that weights and history have the same bytes. The full disk needs the right to mount a tmpfs.
 
     uv run python tests/benchmarks/faults.py
 """

@@ -299,6 +299,59 @@ def test_a_full_disk_is_one_line(tmp_path, corpus, monkeypatch, owner, name, err
     assert list(tmp_path.iterdir()) == []
 
 
+# --- reading while it is built
+
+
+def test_readers_never_see_what_is_being_built(tmp_path, make_corpus):
+    """Each object stays with the catalog that it has opened, whole, however many threads ask."""
+    path = tmp_path / "catalog.db"
+    corpora = [make_corpus([[f"track{number}"] * 3], ["train"], {}) for number in range(2)]
+    build_database(path, *corpora[0])
+    found = [set(), set()]
+    stop = threading.Event()
+    errors = []
+
+    def read():
+        try:
+            while not stop.is_set():
+                found[0].update(keys(first.search("track")))
+                with Database(path) as now:
+                    found[1].add(tuple(keys(now.search("track"))))
+        except Exception as error:  # shown below: a thread's own would be lost
+            errors.append(error)
+
+    with Database(path) as first:
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in (1, 0, 1, 0, 1):
+            build_database(path, *corpora[number])
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert keys(first.search("track")) == ["track0"]
+        path.unlink()
+        assert keys(first.search("track")) == ["track0"]
+        first.close()
+        with pytest.raises(UserError, match="no catalog database here"):
+            first.search("track")
+    assert found[0] == {"track0"}
+    assert found[1] <= {("track0",), ("track1",)}
+
+
+def test_without_a_connection_another_catalog_is_not_taken_for_the_one_that_was_opened(tmp_path, make_corpus):
+    path = tmp_path / "catalog.db"
+    build_database(path, *make_corpus([["a"]], ["train"], {}))
+    with Database(path) as database:
+        build_database(path, *make_corpus([["b"]], ["train"], {}))
+        database._start()  # as in a forked process
+        with pytest.raises(UserError, match=r"catalog.db has been replaced since it was opened: open it again"):
+            database.search("b")
+        database.close()
+        assert keys(database.search("b")) == ["b"]
+
+
 # --- opening
 
 

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import string
 import sys
+import time
 import unicodedata
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -77,6 +78,9 @@ _POPULAR_FIRST = " ORDER BY training_count DESC, uri LIMIT ?"
 class Database:
     """The catalog, read-only; one object serves several threads.
 
+    An object stays with the file that it has opened: a catalog that is built meanwhile takes its place in the folder,
+    and whoever makes an object then reads the new one.
+
     Attributes:
         path: The file.
     """
@@ -89,6 +93,7 @@ class Database:
         """
         self.path = Path(path)
         self._rows: dict[str, TrackRow] = {}
+        self._file: tuple[int, int] | None = None
         self._start()
         self._query("SELECT count(*) FROM sqlite_schema")
 
@@ -101,28 +106,49 @@ class Database:
     def close(self) -> None:
         """Close the file; the next call opens what is then there."""
         _close_all(self._idle)
-        self._rows = {}
+        self._rows, self._file, self._num_open = {}, None, 0
 
     def _start(self) -> None:
         """Begin without connections; each query takes one that no other has, so that threads do not wait."""
         self._process = os.getpid()
         self._idle: list[sqlite3.Connection] = []
+        self._num_open = 0
         weakref.finalize(self, _close_all, self._idle)
 
     def _query(self, sql: str, parameters: Sequence = ()) -> list[tuple]:
         if self._process != os.getpid():  # a forked process must not use those of its parent
             self._start()
         idle = self._idle
-        try:
-            connection = idle.pop()
-        except IndexError:
-            connection = _open(self.path)
+        connection = self._take_connection(idle)
         try:
             return connection.execute(sql, parameters).fetchall()
         except sqlite3.DatabaseError as error:
             raise _unreadable(self.path, error) from None
         finally:
             idle.append(connection)
+
+    def _take_connection(self, idle: list[sqlite3.Connection]) -> sqlite3.Connection:
+        """Return an idle connection, or a new one to the same file; once that has been replaced, wait for an idle one.
+
+        Raises:
+            UserError: It has been replaced, and no connection is left.
+        """
+        while True:
+            try:
+                return idle.pop()
+            except IndexError:
+                pass
+            if self._num_open and _identify(self.path) != self._file:
+                time.sleep(0.001)
+                continue
+            connection, file = _open_identified(self.path)
+            if self._file in (None, file):
+                self._file = file
+                self._num_open += 1
+                return connection
+            connection.close()
+            if not self._num_open:
+                raise UserError(f"{self.path} has been replaced since it was opened: open it again")
 
     def tracks(self, uris: Iterable[str]) -> list[TrackRow]:
         """Return the tracks with these URIs, in this order; a URI that the catalog does not have is left out."""
@@ -307,6 +333,24 @@ def _provide_logarithm(connection: sqlite3.Connection) -> None:
         connection.execute("SELECT ln(1.0)")
     except sqlite3.OperationalError:
         connection.create_function("ln", 1, math.log, deterministic=True)
+
+
+def _open_identified(path: Path) -> tuple[sqlite3.Connection, tuple[int, int]]:
+    """Open a catalog; return the connection, and what tells its file from one that takes its place."""
+    while True:
+        before = _identify(path)
+        connection = _open(path)
+        if before is not None and before == _identify(path):
+            return connection, before
+        connection.close()
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _open(path: Path) -> sqlite3.Connection:
