@@ -340,6 +340,22 @@ def test_readers_never_see_what_is_being_built(tmp_path, make_corpus):
     assert found[1] <= {("track0",), ("track1",)}
 
 
+def test_a_query_that_finds_no_connection_waits_once_the_catalog_is_another(tmp_path, make_corpus):
+    path = tmp_path / "catalog.db"
+    build_database(path, *make_corpus([["a"]], ["train"], {}))
+    with Database(path) as database:
+        busy = database._idle.pop()
+        build_database(path, *make_corpus([["b"]], ["train"], {}))
+        found = []
+        thread = threading.Thread(target=lambda: found.append((keys(database.search("a")), keys(database.search("b")))))
+        thread.start()
+        thread.join(0.05)
+        assert found == []
+        database._idle.append(busy)
+        thread.join()
+        assert found == [(["a"], [])]
+
+
 def test_without_a_connection_another_catalog_is_not_taken_for_the_one_that_was_opened(tmp_path, make_corpus):
     path = tmp_path / "catalog.db"
     build_database(path, *make_corpus([["a"]], ["train"], {}))
