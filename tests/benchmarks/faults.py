@@ -111,8 +111,13 @@ def _disturb(training: Training, archive: Path, moment: Moment, number: int) -> 
     if status != wanted:
         sys.exit(f"the run ended with {status}; {training.log} says why")
     begun = training.list_begun()
-    where = f"inside the writing of checkpoint {', '.join(begun)}" if begun else "between checkpoints"
-    return f"{signal.Signals(number).name} after {seconds:.2f} s, {where}", bool(begun)
+    whole = training.list_whole()
+    removed = [name for name in begun if name.isdecimal() and whole and int(name) < whole[-1]]
+    written = [name for name in begun if name not in removed]
+    where = [f"inside the writing of checkpoint {name}" for name in written]
+    where += [f"inside the removal of checkpoint {name}" for name in removed]
+    told = " and ".join(where) or "between checkpoints"
+    return f"{signal.Signals(number).name} after {seconds:.2f} s, {told}", bool(written)
 
 
 def _finish(training: Training, archive: Path, expected: dict[str, str]) -> tuple[list[str], str]:
