@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ Playlist = dict[str, Any]
 
 # Tiny models run for milliseconds and compile for seconds: LLVM need not optimise them. XLA's own passes stay on.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
+# hypothesis keeps no examples here, but tables of its own.
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "hypothesis"))
 
 
 def _make_track(number: int, *, position: int = 0) -> Playlist:

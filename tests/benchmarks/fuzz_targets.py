@@ -4,8 +4,10 @@ Each target takes bytes and raises ``AssertionError``, or whatever the code unde
 runs them on the corpus in ``tests/mpd/corpus`` and on inputs that hypothesis makes up; ``fuzz.py`` searches for more.
 """
 
+import atexit
 import functools
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -166,7 +168,9 @@ def list_parameters() -> dict[str, dict[str, Any]]:
 
 @functools.cache
 def _scratch() -> Path:
-    return Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    folder = tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 TARGETS: dict[str, Callable[[bytes], Any]] = {"slice": check_slice, "zip": check_zip, "parameters": check_parameters}
