@@ -946,7 +946,8 @@ class Controls(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require_at_least(0, "eop_weight", "popularity_penalty", at_most=1_000_000_000)
+        self._require_at_least(0, "eop_weight", at_most=HIGHEST_FLOAT)
+        self._require_at_least(0, "popularity_penalty", at_most=1_000_000_000)
         self._require_at_least(1, "length", "top_k", "max_per_artist", "max_per_album", at_most=MANY)
         self._require_positive("temperature", at_most=1_000_000_000)
         self._require_from_0_to_1("diversity")

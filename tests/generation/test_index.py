@@ -185,11 +185,13 @@ def other_table(table):
 
 
 def test_an_index_of_its_own_table_is_kept_without_a_word(table, index, caplog):
+    caplog.set_level("WARNING")
     assert ensure_index(table, index) is index
     assert caplog.messages == []
 
 
 def test_an_index_of_another_table_is_built_anew(other_table, index, caplog):
+    caplog.set_level("WARNING")
     built = ensure_index(other_table, index)
     assert (built.config, built.table) == (index.config, fingerprint_table(other_table))
     (line,) = caplog.messages

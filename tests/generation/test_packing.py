@@ -46,6 +46,7 @@ def test_a_packed_model_works_alone(workspace, tmp_path):
 
 @pytest.mark.parametrize("name", ["config.json", "digests.json"])
 def test_a_damaged_index_is_named_and_packed_as_it_was_built_anew(workspace, tmp_path, caplog, name):
+    caplog.set_level("WARNING")
     workspace = shutil.copytree(workspace, tmp_path / "workspace")
     (workspace / "06_models" / "search_index" / name).write_text("{")
     before = sorted(digest_of(path) for path in workspace.rglob("*") if path.is_file())
