@@ -66,7 +66,7 @@ def test_missing_archive_is_one_line(kedro_run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("pipeline", ["challenge", "verify"])
 def test_missing_challenge_set_is_one_line(kedro_run, finished_workspace, tmp_path: Path, pipeline: str) -> None:
     workspace = shutil.copytree(finished_workspace, tmp_path / "workspace")
-    places = f"workspace={workspace},challenge_set={tmp_path}/none.json"
+    places = f"workspace={workspace},challenge_set={tmp_path}/none.json,allow_stale=true"
     status, output = kedro_run(f"--pipelines={pipeline}", f"--params={places}")
     assert status == 1
     assert output == (
@@ -81,6 +81,16 @@ def test_a_pipeline_without_its_inputs_says_what_to_run(kedro_run, tmp_path: Pat
     assert status == 1
     assert output.count("\n") == 1
     assert "make it with: kedro run --pipelines=extract,split,vocabulary and the same --params and --env\n" in output
+
+
+def test_a_pipeline_whose_inputs_are_stale_says_so(kedro_run, finished_workspace: Path) -> None:
+    status, output = kedro_run("--pipelines=generate", f"--params=workspace={finished_workspace}")
+    assert status == 1
+    assert output.count("\n") == 1
+    assert output.startswith(
+        "Error: catalog_db is not what would be made today (mpd_archive has changed): make it again"
+    )
+    assert output.endswith("or use it as it is with --params=allow_stale=true\n")
 
 
 def test_unknown_pipelines_and_nodes_are_named(kedro_run) -> None:
@@ -105,7 +115,7 @@ def test_seeds_that_cannot_be_used_are_one_line(kedro_run, finished_workspace, t
     workspace = shutil.copytree(finished_workspace, tmp_path / "workspace")
     (tmp_path / "seeds.txt").write_text(seed + "\n", "utf-8")
     before = (workspace / "07_model_output" / "generated_playlists.json").read_bytes()
-    parameters = f"workspace={workspace},seeds_file={tmp_path}/seeds.txt,generate.length=8"
+    parameters = f"workspace={workspace},seeds_file={tmp_path}/seeds.txt,generate.length=8,allow_stale=true"
     status, output = kedro_run("--pipelines=generate", f"--params={parameters}")
     assert status == 1
     assert output.count("\n") == 1
@@ -116,7 +126,7 @@ def test_seeds_that_cannot_be_used_are_one_line(kedro_run, finished_workspace, t
 def test_seeds_by_name_are_completed(kedro_run, finished_workspace, tmp_path: Path) -> None:
     workspace = shutil.copytree(finished_workspace, tmp_path / "workspace")
     (tmp_path / "seeds.txt").write_text("Artist 1 - Track 4\nspotify:track:" + "z" * 22 + "\n\n<start>\n", "utf-8")
-    parameters = f"workspace={workspace},seeds_file={tmp_path}/seeds.txt,generate.length=8"
+    parameters = f"workspace={workspace},seeds_file={tmp_path}/seeds.txt,generate.length=8,allow_stale=true"
     status, output = kedro_run("--pipelines=generate", f"--params={parameters}")
     assert status == 0, output
     assert "Track 4" in output
@@ -128,7 +138,8 @@ def test_seeds_and_titles_come_from_the_files_of_players(kedro_run, finished_wor
     workspace = shutil.copytree(finished_workspace, tmp_path / "workspace")
     path = tmp_path / "seeds.csv"
     path.write_text("playlist,artist,title\nNight,Artist 1,Track 4\n,Artist 1,Track 3\n", "utf-8")
-    status, output = kedro_run("--pipelines=generate", f"--params=workspace={workspace},seeds_file={path}")
+    parameters = f"workspace={workspace},seeds_file={path},allow_stale=true"
+    status, output = kedro_run("--pipelines=generate", f"--params={parameters}")
     assert status == 0, output
     playlists = json.loads((workspace / "07_model_output" / "generated_playlists.json").read_text("utf-8"))
     assert [(playlist["name"], playlist["seeds"][0]["name"]) for playlist in playlists] == [
@@ -136,7 +147,7 @@ def test_seeds_and_titles_come_from_the_files_of_players(kedro_run, finished_wor
         (None, "Track 3"),
     ]
     path.write_text("artist,title\nArtist 1,Track 4\nArtist 1,\n", "utf-8")
-    status, output = kedro_run("--pipelines=generate", f"--params=workspace={workspace},seeds_file={path}")
+    status, output = kedro_run("--pipelines=generate", f"--params={parameters}")
     assert (status, output) == (1, f"Error: {path}, line 3: neither uri nor link nor title: give one of them\n")
 
 
