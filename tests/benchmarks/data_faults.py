@@ -154,11 +154,12 @@ def set_trap(trap: _Trap) -> None:
 
     def watch(move):
         def moved(path: Path, target: Path) -> Path:
+            steps_aside = f".old{UNFINISHED}" in Path(target).name
+            written = path.with_name(f"{path.name}{UNFINISHED}{os.getpid()}") if steps_aside else path
             for when in ("half", "whole"):
-                if name_of(target) == Path(target).name or Path(target).suffix == ".part":
-                    trap.reach(when, name_of(target), path)
+                trap.reach(when, name_of(written if steps_aside else target), written)
             result = move(path, target)
-            if f".old{UNFINISHED}" in Path(target).name:
+            if steps_aside:
                 trap.reach("aside", path.name)
             else:
                 trap.reach("named", name_of(target))
