@@ -177,6 +177,9 @@ class TrainingRun:
         except Exception:
             if error is None:  # otherwise it is the same one: Orbax tells of a failed save twice
                 raise
+        finally:
+            if error is not None and is_first_process():
+                self._remove_unfinished()  # the room is wanted
 
     @property
     def history_path(self) -> Path:
@@ -207,11 +210,7 @@ class TrainingRun:
             seconds: Spent on all steps so far.
         """
         step = int(state.step)
-        try:
-            self._checkpointer.save_checkpointables(step, _to_checkpointables(state) | {"data": batches.get_state()})
-        except Exception:
-            self._remove_unfinished()  # the room is wanted
-            raise
+        self._checkpointer.save_checkpointables(step, _to_checkpointables(state) | {"data": batches.get_state()})
         if is_first_process():
             until = {str(step): self.seconds_until(step) for step in self._kept_steps()}
             write_json(self.folder / SECONDS_FILE, until | {str(step): seconds})
