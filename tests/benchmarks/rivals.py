@@ -70,7 +70,7 @@ class RecToolsSettings(Config):
         self._require_at_least(1, "n_blocks", "n_heads", "n_factors", "batch_size", "n_negatives", "epochs")
         self._require_at_least(2, "session_max_len")
         self._require("lr", self.lr > 0, "a positive number")
-        self._require_within(0, 1, "dropout_rate")
+        self._require_below_1("dropout_rate")
 
 
 START = {

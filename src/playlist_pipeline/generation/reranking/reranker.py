@@ -192,7 +192,7 @@ def _build_state(config: dict[str, Any], texts: dict[str, Any], arrays: dict[str
     sequences = PackedSequences(*(arrays[f"sequences.{name}"] for name in ("tokens", "offsets", "playlist_ids")))
     artists = Artists(arrays["artists.of_token"], texts["artist_names"])
     titles, num_candidates, vocabulary = texts["titles"], config["num_candidates"], config["vocabulary_fingerprint"]
-    _require(sequences.is_whole and len(sequences) > 0, "sequences")
+    _require(sequences.is_whole and (len(sequences) > 0 or config["hidden_dim"] is None), "sequences")
     _require(artists.of_token.ndim == 1 and artists.of_token.dtype == np.int32, "artists.of_token")
     _require(_is_list_of(str, artists.names) and artists.names[:1] == [""], "artist_names")
     _require_within(artists.of_token, len(artists.names), "artists.of_token")
