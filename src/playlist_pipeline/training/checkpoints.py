@@ -8,7 +8,6 @@ A checkpoint is whole once its file in ``whole`` is on disk, and as long as its 
 checkpoints are removed only then.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -21,7 +20,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from playlist_pipeline.config import ModelConfig, TrainConfig
-from playlist_pipeline.digests import find_damage, list_digests
+from playlist_pipeline.digests import find_damage, list_digests, read_json_object
 from playlist_pipeline.errors import UserError
 from playlist_pipeline.files import write_json
 from playlist_pipeline.fingerprint import code_fingerprint, fingerprint_of, name_differences
@@ -74,16 +73,13 @@ def fingerprint_training(description: Mapping[str, Any]) -> str:
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     """Return what a file holds, None if it is missing, or holds something else than a JSON object."""
+    if not path.is_file():
+        return None
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        return read_json_object(path, advice="it is not used")
+    except UserError as error:
+        logger.warning("%s", error)
         return None
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        logger.warning("%s is damaged and not used", path)
-        return None
-    return content
 
 
 def _describe_place() -> dict[str, Any]:
